@@ -1,0 +1,3 @@
+"""Keep a tabular model serving, watched and retrained."""
+
+__version__ = "0.1.0"

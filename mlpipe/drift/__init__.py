@@ -1,0 +1,1 @@
+"""Has the traffic moved away from what the model was trained on?"""

@@ -1,0 +1,1 @@
+"""One test, one file: a function and its descriptor."""

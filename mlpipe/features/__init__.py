@@ -1,0 +1,1 @@
+"""The feature store: rows as blocks, labels that may come later."""

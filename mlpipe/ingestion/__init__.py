@@ -1,0 +1,1 @@
+"""Rows with labels come in, are checked and stored."""

@@ -1,0 +1,1 @@
+"""The champion answers, and every answer is logged."""

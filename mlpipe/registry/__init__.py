@@ -1,0 +1,1 @@
+"""Model versions: their files, their rows, and which of them serves."""

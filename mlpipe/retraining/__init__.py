@@ -1,0 +1,1 @@
+"""Fit a challenger, compare it with the champion, deploy the better one."""

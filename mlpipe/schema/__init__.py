@@ -1,0 +1,1 @@
+"""What a row is: columns, kinds, classes; parsing it and checking it."""
