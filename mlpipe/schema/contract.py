@@ -1,0 +1,96 @@
+"""The schema of a model's rows: names, kinds, dictionaries, classes.
+
+A schema begins as a *draft*, inferred from the first batch, and grows while rows come in: dictionaries get new
+entries (codes never change), whole-number columns may turn out to be numeric. A person confirms it; from then on
+kinds are fixed.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Kind = Literal["numeric", "integer", "boolean", "category"]
+Task = Literal["classification", "regression"]
+LabelKind = Literal["integer", "number", "boolean", "string"]
+Status = Literal["draft", "confirmed"]
+
+UNSEEN_CODE = -1.0
+"""Code of a category that the dictionary does not hold."""
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """One feature.
+
+    Attributes
+    ----------
+    name : str
+        Unique in its schema.
+    kind : {"numeric", "integer", "boolean", "category"}
+        How values are read; all end up as float64.
+    categories : tuple of str
+        The dictionary of a category column; a value's code is its position. Empty for other kinds.
+    missing_allowed : bool
+        Whether ``null`` is accepted.
+    observed : bool
+        Whether any value was there when the kind was inferred; an unobserved column takes the kind of its first
+        value while the schema is a draft.
+    """
+
+    name: str
+    kind: Kind
+    categories: tuple[str, ...] = ()
+    missing_allowed: bool = True
+    observed: bool = True
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """What is predicted.
+
+    Attributes
+    ----------
+    task : {"classification", "regression"} or None
+        None until the first label came.
+    kind : {"integer", "number", "boolean", "string"} or None
+        How labels look in JSON. Stored labels are float64: numbers as they are, booleans as 0 and 1, strings by
+        their position in `classes`.
+    classes : tuple
+        Classes seen so far. Strings: in order of appearance, since the position is the code. Numbers: ascending.
+        Empty for regression.
+    """
+
+    task: Task | None = None
+    kind: LabelKind | None = None
+    classes: tuple[bool | int | float | str, ...] = ()
+
+
+class Schema(msgspec.Struct, frozen=True, kw_only=True):
+    """Columns in their order, and the target.
+
+    Attributes
+    ----------
+    version : int
+        Counts from 1; a person's edit makes a new one, growth does not.
+    columns : tuple of Column
+        Order of the columns of every matrix.
+    target : Target
+        What is predicted.
+    status : {"draft", "confirmed"}
+        Whether a person has confirmed it.
+    """
+
+    version: int
+    columns: tuple[Column, ...]
+    target: Target = Target()
+    status: Status = "draft"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns, in order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def width(self) -> int:
+        """Number of columns, d."""
+        return len(self.columns)
