@@ -1,0 +1,185 @@
+"""The database: one place that opens transactions, for SQLite and PostgreSQL alike.
+
+SQLite runs in WAL mode. Writers begin with ``BEGIN IMMEDIATE`` and take turns inside a process, because a
+transaction that reads first and writes later fails at once when another one wrote meanwhile. What people send and
+what is decided is written with ``synchronous=FULL``; the prediction log may be written with NORMAL.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import alembic.command
+import orjson
+import sqlalchemy as sa
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask import Flask
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+
+from mlpipe import errors
+from mlpipe.settings import Settings
+
+Durability = Literal["process", "power"]
+
+BUSY_TIMEOUT_S = 5
+"""How long a SQLite writer waits for its turn (0 of 1,200 failed at 5 s, worst wait 0.24 s)."""
+
+MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+MIGRATION_LOCK = 0x6D6C70
+"""Key of PostgreSQL's advisory lock around migrations: the letters m, l, p."""
+
+database = SQLAlchemy()
+migrate = Migrate()
+metadata = database.metadata
+
+Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+"""Type of a counting primary key: SQLite counts only INTEGER."""
+
+_writers: dict[str, threading.Lock] = {}
+
+
+def init(app: Flask, settings: Settings) -> None:
+    """Bind the database to an app; nothing is opened or migrated yet."""
+    url = resolve_url(settings)
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = _engine_options(url)
+    app.config["SQLALCHEMY_BINDS"] = {"log": url}
+    database.init_app(app)
+    migrate.init_app(app, database, directory=str(MIGRATIONS))
+    if url.startswith("sqlite"):
+        with app.app_context():
+            _prepare_sqlite(database.engines[None], "FULL")
+            full = settings.prediction_log_durability == "power"
+            _prepare_sqlite(database.engines["log"], "FULL" if full else "NORMAL")
+
+
+def resolve_url(settings: Settings) -> str:
+    """Return SQLAlchemy's URL of the database that the settings name."""
+    if not settings.database_url:
+        return f"sqlite:///{settings.home / 'mlpipe.db'}"
+    return settings.database_url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def _engine_options(url: str) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "json_serializer": lambda value: orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode(),
+        "json_deserializer": orjson.loads,
+    }
+    if url.startswith("sqlite"):
+        return options | {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
+    return options | {"pool_pre_ping": True}
+
+
+def _prepare_sqlite(engine: sa.Engine, synchronous: str) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below, not by the driver
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={synchronous}")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def on_begin(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def transaction(*, durability: Durability = "power") -> Iterator[sa.Connection]:
+    """Open a transaction that commits at the end of the block, or changes nothing.
+
+    Parameters
+    ----------
+    durability : {"power", "process"}
+        "process" is for the prediction log and heartbeats alone: such a write survives the death of any process,
+        but a power cut may lose the newest of them.
+
+    Raises
+    ------
+    errors.StoreUnavailable
+        The database does not answer, is locked for too long, or its disk is full.
+    """
+    engine = database.engines["log" if durability == "process" else None]
+    with _turn(engine), _translated(), engine.connect() as connection:
+        connection = connection.execution_options(writes=True)
+        with connection.begin():
+            yield connection
+
+
+@contextmanager
+def reading() -> Iterator[sa.Connection]:
+    """Open a transaction that only reads: one consistent picture.
+
+    Raises
+    ------
+    errors.StoreUnavailable
+        The database does not answer.
+    """
+    with _translated(), database.engine.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def _turn(engine: sa.Engine) -> Iterator[None]:
+    if engine.dialect.name != "sqlite":
+        yield
+        return
+    lock = _writers.setdefault(str(engine.url), threading.Lock())
+    with lock:
+        yield
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.OperationalError as fault:
+        raise errors.StoreUnavailable(
+            f"The database did not take this: {fault.orig}. Nothing was stored; try again in a moment."
+        ) from fault
+
+
+def is_postgresql(connection: sa.Connection) -> bool:
+    """Say whether this connection leads to PostgreSQL."""
+    return connection.dialect.name == "postgresql"
+
+
+def upgrade(app: Flask, settings: Settings) -> None:
+    """Bring the tables to the newest migration; processes that start at once migrate once."""
+    config = migrate.get_config(str(MIGRATIONS))
+    head = ScriptDirectory.from_config(config).get_current_head()
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with app.app_context():
+        if _revision() == head:
+            return
+        with _migration_lock(settings):
+            if _revision() != head:
+                alembic.command.upgrade(config, "head")
+
+
+def _revision() -> str | None:
+    with database.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+@contextmanager
+def _migration_lock(settings: Settings) -> Iterator[None]:
+    engine = database.engine
+    if engine.dialect.name == "sqlite":
+        with (settings.home / ".migrating").open("w") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            yield
+        return
+    with engine.connect() as connection:
+        connection.execute(sa.select(sa.func.pg_advisory_lock(MIGRATION_LOCK)))
+        try:
+            yield
+        finally:
+            connection.execute(sa.select(sa.func.pg_advisory_unlock(MIGRATION_LOCK)))

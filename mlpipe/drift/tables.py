@@ -1,0 +1,28 @@
+"""Drift reports."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from mlpipe.db import Id, metadata
+
+drift_reports = sa.Table(
+    "drift_reports",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("checked_at", sa.BigInteger, nullable=False),
+    sa.Column("model_version", sa.ForeignKey("model_versions.version"), nullable=False),
+    sa.Column("job_id", sa.ForeignKey("jobs.id")),
+    sa.Column("first_prediction", sa.BigInteger, nullable=False, comment="oldest log row of the window"),
+    sa.Column("last_prediction", sa.BigInteger, nullable=False, comment="newest log row of the window"),
+    sa.Column("n_rows", sa.Integer, nullable=False),
+    sa.Column("verdict", sa.String(24), nullable=False),
+    sa.Column("score", sa.Float(53), nullable=False),
+    sa.Column("score_ungated", sa.Float(53), nullable=False),
+    sa.Column("sentence", sa.Text, nullable=False),
+    sa.Column("features", sa.JSON, nullable=False),
+    sa.Column("prediction", sa.JSON),
+    sa.Column("notes", sa.JSON, nullable=False),
+    sa.Index("drift_reports_time", "checked_at"),
+)
+"""One check: window, verdict, score, a result for each feature, a sentence."""

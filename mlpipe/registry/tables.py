@@ -1,0 +1,42 @@
+"""Model versions and which of them served when."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from mlpipe.db import Id, metadata
+
+model_versions = sa.Table(
+    "model_versions",
+    metadata,
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.String(40), nullable=False),
+    sa.Column("task", sa.String(16), nullable=False),
+    sa.Column("schema_version", sa.ForeignKey("schema_versions.version"), nullable=False),
+    sa.Column("parent", sa.Integer, comment="the champion it was compared with"),
+    sa.Column("job_id", sa.ForeignKey("jobs.id")),
+    sa.Column("parameters", sa.JSON, nullable=False),
+    sa.Column("metrics", sa.JSON, nullable=False),
+    sa.Column("lineage", sa.JSON, nullable=False, comment="which rows it saw"),
+    sa.Column("verdict", sa.JSON, nullable=False),
+    sa.Column("files", sa.JSON, nullable=False, comment="name -> sha256"),
+    sa.Column("last_batch", sa.BigInteger, nullable=False, comment="newest batch that it saw"),
+    sa.Column("last_label", sa.BigInteger, nullable=False, comment="newest later label that it saw"),
+)
+"""One version: a decision with its evidence. The folder holds the files."""
+
+deployments = sa.Table(
+    "deployments",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("model_version", sa.ForeignKey("model_versions.version"), nullable=False),
+    sa.Column("since", sa.BigInteger, nullable=False),
+    sa.Column("until", sa.BigInteger),
+    sa.Column("by", sa.String(80), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("job_id", sa.ForeignKey("jobs.id")),
+    sa.Column("open", sa.Boolean, comment="true or null: the unique index admits one open row"),
+    sa.Index("deployments_one_open", "open", unique=True),
+)
+"""One stretch of serving; the id is the generation that workers compare."""

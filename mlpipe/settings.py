@@ -1,0 +1,285 @@
+"""Every setting: type, unit, range, default and the reason for it.
+
+`load` reads a mapping (the environment, handed in by ``config``) and refuses what is unknown or wrong, naming every
+variable at fault at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from mlpipe import errors
+
+PREFIX = "MLPIPE_"
+WORKERS_VARIABLE = "WEB_CONCURRENCY"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a setting may be, and why it is what it is."""
+
+    reason: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+def _setting(default: Any, reason: str, **rule: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"rule": Rule(reason, **rule)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of one process; see ``docs/settings.md`` for the list in words."""
+
+    home: Path = _setting(
+        Path(), "Holds mlpipe.db, models/, logs/ and admin_token: all that a run leaves behind."
+    )
+    database_url: str = _setting(
+        "", "Empty means SQLite in the home folder; postgresql://user@host/name for a team."
+    )
+    bind: str = _setting(
+        "127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8050",
+        "Addresses to listen on, separated by commas. Loopback alone, so that a laptop shares nothing by accident.",
+    )
+    workers: int = _setting(
+        1,
+        "Worker processes of gunicorn (variable WEB_CONCURRENCY). One is enough for a laptop.",
+        low=1,
+        high=64,
+    )
+    threads: int = _setting(
+        4,
+        "Threads a worker: a slow client occupies one. More of them slow a busy worker down.",
+        low=1,
+        high=64,
+    )
+    auth: str = _setting(
+        "local",
+        "local: callers from this machine need no token; always: everybody needs one (behind a proxy).",
+        choices=("local", "always"),
+    )
+    model_name: str = _setting("mlpipe", "The model's name in answers and on pages.")
+
+    threshold: float = _setting(
+        0.05,
+        "Drift score from which a feature counts as moved: about 0.22 standard deviations.",
+        low=0.0,
+        high=10.0,
+    )
+    alpha: float = _setting(0.001, "False alarms a check, over all features and windows.", low=1e-9, high=0.5)
+    window_size: int = _setting(
+        1000, "Newest predicted rows that a check looks at.", unit="rows", low=20, high=1_000_000
+    )
+    min_samples: int = _setting(
+        100,
+        "New rows without which no check is made: testing the same rows again is the same draw.",
+        unit="rows",
+        low=10,
+        high=1_000_000,
+    )
+    check_interval: float = _setting(
+        300.0, "Time between two drift checks.", unit="seconds", low=1.0, high=86_400.0
+    )
+    n_bins: int = _setting(10, "Cells of a numeric feature for PSI and chi-square.", low=2, high=100)
+    reference_size: int = _setting(
+        0,
+        "Newest training rows that the traffic is compared with; 0 means 10 x window_size.",
+        unit="rows",
+        low=0,
+        high=10_000_000,
+    )
+
+    n_estimators: int = _setting(100, "Trees of the forest.", low=1, high=10_000)
+    max_depth: int = _setting(10, "Deepest level of a tree; keeps files small and answers fast.", low=1, high=64)
+    random_state: int = _setting(42, "Seed of the fit, so that it can be repeated.", low=0, high=2**32 - 1)
+    min_labelled: int = _setting(
+        100,
+        "Labelled rows from which the first model is trained.",
+        unit="rows",
+        low=20,
+        high=10_000_000,
+    )
+    quiet_s: float = _setting(
+        2.0,
+        "Quiet time of ingestion before the first model is trained, so that it sees the first upload whole.",
+        unit="seconds",
+        low=0.0,
+        high=3600.0,
+    )
+    min_new_labels: int = _setting(
+        500,
+        "New labelled rows without which a retraining waits: old rows cannot teach what has changed.",
+        unit="rows",
+        low=1,
+        high=10_000_000,
+    )
+    training_window: int = _setting(
+        10_000, "Newest labelled rows that a model is trained on.", unit="rows", low=50, high=10_000_000
+    )
+    holdout_share: float = _setting(
+        0.2,
+        "Newest share of the window on which champion and challenger are compared.",
+        low=0.05,
+        high=0.5,
+    )
+    holdout_max: int = _setting(
+        1000, "Most rows of the holdout: the newest rows are the ones that matter.", unit="rows", low=20, high=1_000_000
+    )
+    fit_timeout_s: float = _setting(
+        3600.0, "Longest time that a fit may take.", unit="seconds", low=1.0, high=604_800.0
+    )
+    fit_memory_mb: int = _setting(
+        0, "Most memory of the fit process; 0 means no limit.", unit="MB", low=0, high=10_000_000
+    )
+
+    reload_interval_s: float = _setting(
+        1.0, "How often a worker looks for a new version.", unit="seconds", low=0.05, high=60.0
+    )
+    lease_s: float = _setting(
+        5.0, "How long a silent leader or job holder keeps its lease.", unit="seconds", low=1.0, high=600.0
+    )
+    max_body_bytes: int = _setting(
+        16 * 1024 * 1024, "Largest body of a request.", unit="bytes", low=1024, high=2**31
+    )
+    max_rows: int = _setting(
+        100_000, "Most rows in one request; send more as NDJSON.", unit="rows", low=1, high=10_000_000
+    )
+    prediction_log_durability: str = _setting(
+        "process",
+        "process: a logged prediction survives kill -9; power: a power cut too (one fsync a request).",
+        choices=("process", "power"),
+    )
+    log_level: str = _setting(
+        "info", "Least level that is written.", choices=("debug", "info", "warning", "error")
+    )
+    log_json: bool = _setting(False, "Write log lines as JSON.")
+
+    @property
+    def reference_rows(self) -> int:
+        """Rows of the drift reference, `reference_size` or ten windows."""
+        return self.reference_size or 10 * self.window_size
+
+    @property
+    def models_folder(self) -> Path:
+        """Where the versions' folders are."""
+        return self.home / "models"
+
+    @property
+    def logs_folder(self) -> Path:
+        """Where the log files are."""
+        return self.home / "logs"
+
+    @property
+    def binds(self) -> list[str]:
+        """The addresses of `bind`, one by one."""
+        return [part.strip() for part in self.bind.split(",") if part.strip()]
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting.
+
+    Examples
+    --------
+    >>> variable("window_size"), variable("workers")
+    ('MLPIPE_WINDOW_SIZE', 'WEB_CONCURRENCY')
+    """
+    return WORKERS_VARIABLE if name == "workers" else PREFIX + name.upper()
+
+
+def rules() -> dict[str, Rule]:
+    """Return the rule of every setting, by name, in the order of the documentation."""
+    return {field.name: field.metadata["rule"] for field in dataclasses.fields(Settings)}
+
+
+def load(environment: Mapping[str, str], *, home: Path) -> Settings:
+    """Read the settings from a mapping of environment variables.
+
+    Parameters
+    ----------
+    environment : mapping of str to str
+        Usually ``os.environ``.
+    home : Path
+        The home folder where ``MLPIPE_HOME`` is not set.
+
+    Raises
+    ------
+    errors.InvalidSetting
+        With one line for every variable that is unknown, of the wrong type or out of range.
+
+    Examples
+    --------
+    >>> load({"MLPIPE_WINDOW_SIZE": "500"}, home=Path("/tmp")).window_size
+    500
+    """
+    kinds = get_type_hints(Settings)
+    names = {variable(name): name for name in rules()}
+    values: dict[str, Any] = {"home": home}
+    faults = [_unknown(key, names) for key in environment if key.startswith(PREFIX) and key not in names]
+    for key, name in names.items():
+        if key not in environment:
+            continue
+        try:
+            values[name] = _read(environment[key], kinds[name])
+            _check_range(values[name], rules()[name])
+        except ValueError as fault:
+            faults.append(f"{key}={environment[key]!r}: {fault}")
+    if faults:
+        raise errors.InvalidSetting("; ".join(faults))
+    return _checked_together(dataclasses.replace(Settings(**values), home=Path(values["home"]).resolve()))
+
+
+def _unknown(key: str, names: Mapping[str, str]) -> str:
+    near = difflib.get_close_matches(key, names, n=1)
+    hint = f" Did you mean {near[0]}?" if near else " docs/settings.md lists all."
+    return f"{key} is not a setting of mlpipe.{hint}"
+
+
+def _read(text: str, kind: Any) -> Any:
+    if get_origin(kind) in (Union, types.UnionType):
+        kind = get_args(kind)[0]
+    if kind is bool:
+        return _read_bool(text)
+    try:
+        return kind(text)
+    except ValueError:
+        words = {int: "a whole number", float: "a number"}
+        raise ValueError(f"must be {words.get(kind, kind.__name__)}") from None
+
+
+def _read_bool(text: str) -> bool:
+    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if text.lower() not in known:
+        raise ValueError("must be true or false")
+    return known[text.lower()]
+
+
+def _check_range(value: Any, rule: Rule) -> None:
+    if rule.choices and value not in rule.choices:
+        raise ValueError(f"must be one of {', '.join(rule.choices)}")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        low = -float("inf") if rule.low is None else rule.low
+        high = float("inf") if rule.high is None else rule.high
+        if not low <= value <= high:
+            raise ValueError(f"must be from {rule.low} to {rule.high} {rule.unit}".rstrip())
+
+
+def _checked_together(settings: Settings) -> Settings:
+    if settings.min_samples > settings.window_size:
+        raise errors.InvalidSetting(
+            f"MLPIPE_MIN_SAMPLES ({settings.min_samples}) is above MLPIPE_WINDOW_SIZE ({settings.window_size}): "
+            "no window could ever be tested. Lower the first or raise the second."
+        )
+    url = settings.database_url
+    if url and not url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+        raise errors.InvalidSetting(
+            "MLPIPE_DATABASE_URL must begin with sqlite:/// or postgresql:// (its value is not shown: it may hold a password)"
+        )
+    return settings
