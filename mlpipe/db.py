@@ -22,11 +22,14 @@ from alembic.script import ScriptDirectory
 from flask import Flask
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.dialects import postgresql, sqlite
 
 from mlpipe import errors
 from mlpipe.settings import Settings
 
 Durability = Literal["process", "power"]
+Connection = sa.Connection
+"""What `transaction` and `reading` hand out; services pass it on to stores and never look inside."""
 
 BUSY_TIMEOUT_S = 5
 """How long a SQLite writer waits for its turn (0 of 1,200 failed at 5 s, worst wait 0.24 s)."""
@@ -183,3 +186,38 @@ def _migration_lock(settings: Settings) -> Iterator[None]:
             yield
         finally:
             connection.execute(sa.select(sa.func.pg_advisory_unlock(MIGRATION_LOCK)))
+
+
+def insert_new(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> int | None:
+    """Insert a row unless one of the table's unique rules forbids it.
+
+    Returns
+    -------
+    int or None
+        The row's id, or None when an equal row is there already.
+    """
+    insert = postgresql.insert(table) if is_postgresql(connection) else sqlite.insert(table)
+    key = next(iter(table.primary_key))
+    row = connection.execute(insert.values(**values).on_conflict_do_nothing().returning(key)).first()
+    return None if row is None else row[0]
+
+
+def replace(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> None:
+    """Insert a row, or overwrite the one with the same primary key."""
+    insert = postgresql.insert(table) if is_postgresql(connection) else sqlite.insert(table)
+    keys = [column.name for column in table.primary_key]
+    rest = {name: value for name, value in values.items() if name not in keys}
+    connection.execute(insert.values(**values).on_conflict_do_update(index_elements=keys, set_=rest))
+
+
+def health() -> tuple[Literal["ok"], str]:
+    """Say that the database answers.
+
+    Raises
+    ------
+    errors.StoreUnavailable
+        It does not.
+    """
+    with reading() as connection:
+        connection.execute(sa.select(1))
+        return "ok", f"{connection.dialect.name} answers."

@@ -39,12 +39,8 @@ def _setting(default: Any, reason: str, **rule: Any) -> Any:
 class Settings:
     """The settings of one process; see ``docs/settings.md`` for the list in words."""
 
-    home: Path = _setting(
-        Path(), "Holds mlpipe.db, models/, logs/ and admin_token: all that a run leaves behind."
-    )
-    database_url: str = _setting(
-        "", "Empty means SQLite in the home folder; postgresql://user@host/name for a team."
-    )
+    home: Path = _setting(Path(), "Holds mlpipe.db, models/, logs/ and admin_token: all that a run leaves behind.")
+    database_url: str = _setting("", "Empty means SQLite in the home folder; postgresql://user@host/name for a team.")
     bind: str = _setting(
         "127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8050",
         "Addresses to listen on, separated by commas. Loopback alone, so that a laptop shares nothing by accident.",
@@ -85,9 +81,7 @@ class Settings:
         low=10,
         high=1_000_000,
     )
-    check_interval: float = _setting(
-        300.0, "Time between two drift checks.", unit="seconds", low=1.0, high=86_400.0
-    )
+    check_interval: float = _setting(300.0, "Time between two drift checks.", unit="seconds", low=1.0, high=86_400.0)
     n_bins: int = _setting(10, "Cells of a numeric feature for PSI and chi-square.", low=2, high=100)
     reference_size: int = _setting(
         0,
@@ -146,9 +140,7 @@ class Settings:
     lease_s: float = _setting(
         5.0, "How long a silent leader or job holder keeps its lease.", unit="seconds", low=1.0, high=600.0
     )
-    max_body_bytes: int = _setting(
-        16 * 1024 * 1024, "Largest body of a request.", unit="bytes", low=1024, high=2**31
-    )
+    max_body_bytes: int = _setting(16 * 1024 * 1024, "Largest body of a request.", unit="bytes", low=1024, high=2**31)
     max_rows: int = _setting(
         100_000, "Most rows in one request; send more as NDJSON.", unit="rows", low=1, high=10_000_000
     )
@@ -157,9 +149,7 @@ class Settings:
         "process: a logged prediction survives kill -9; power: a power cut too (one fsync a request).",
         choices=("process", "power"),
     )
-    log_level: str = _setting(
-        "info", "Least level that is written.", choices=("debug", "info", "warning", "error")
-    )
+    log_level: str = _setting("info", "Least level that is written.", choices=("debug", "info", "warning", "error"))
     log_json: bool = _setting(False, "Write log lines as JSON.")
 
     @property

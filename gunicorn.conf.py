@@ -1,0 +1,26 @@
+"""How gunicorn runs mlpipe; it reads this file by itself when it is started in this folder."""
+
+from __future__ import annotations
+
+import config
+
+_settings = config.load()
+
+bind = _settings.binds
+workers = _settings.workers
+worker_class = "gthread"
+threads = _settings.threads
+keepalive = 30
+timeout = 60
+graceful_timeout = 25
+preload_app = False  # threads that are started before the fork would be dead in the workers
+control_socket_disable = True
+proc_name = "mlpipe"
+errorlog = "-"
+loglevel = "warning"
+
+
+def when_ready(server: object) -> None:  # noqa: ARG001  gunicorn's signature
+    """Say where to look."""
+    hosts = ", ".join(f"http://{address}" for address in _settings.binds)
+    print(f"mlpipe answers on {hosts}; dashboard: http://{_settings.binds[-1]}/", flush=True)  # noqa: T201

@@ -1,0 +1,77 @@
+"""Assembly, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+from flask import Flask
+
+from mlpipe import db, logs, scheduler, web
+from mlpipe.access import routes as access
+from mlpipe.dashboard import routes as dashboard
+from mlpipe.drift import routes as drift
+from mlpipe.drift.service import Monitor
+from mlpipe.features import routes as features
+from mlpipe.incidents import routes as incidents
+from mlpipe.ingestion import routes as ingestion
+from mlpipe.jobs import routes as jobs
+from mlpipe.prediction import routes as prediction
+from mlpipe.prediction.champion import Champion
+from mlpipe.registry import routes as registry
+from mlpipe.retraining import routes as retraining
+from mlpipe.settings import Settings
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+STAGES = (ingestion, features, prediction, drift, retraining, registry, jobs, incidents, dashboard)
+
+LOW_DISK_BYTES = 512 * 1024 * 1024
+"""Free space under which /health warns: a fit and its version folder need some tens of megabytes."""
+
+
+def create_app(settings: Settings) -> Flask:
+    """Put an app together; nothing runs in the background yet (see `serve`).
+
+    Parameters
+    ----------
+    settings : Settings
+        Checked settings.
+    """
+    app = Flask("mlpipe", template_folder=str(CHECKOUT / "templates"), static_folder=str(CHECKOUT / "static"))
+    settings.home.mkdir(parents=True, exist_ok=True)
+    logs.configure(settings.logs_folder, level=settings.log_level, as_json=settings.log_json)
+    web.init(app, settings)
+    access.init(app, settings)
+    db.init(app, settings)
+    app.extensions[prediction.EXTENSION] = Champion(settings.models_folder)
+    app.extensions[drift.EXTENSION] = Monitor(settings.models_folder)
+    for stage in STAGES:
+        app.register_blueprint(stage.blueprint)
+    _add_health(app, settings)
+    return app
+
+
+def serve(settings: Settings) -> Flask:
+    """Put an app together, bring its database up to date, and start what runs in the background."""
+    app = create_app(settings)
+    db.upgrade(app, settings)
+    for name in logs.FILES:
+        logging.getLogger(name).info("mlpipe starts, home folder %s", settings.home)
+    scheduler.start(app, settings)
+    return app
+
+
+def _add_health(app: Flask, settings: Settings) -> None:
+    def disk() -> tuple[web.HealthStatus, str]:
+        free = shutil.disk_usage(settings.home).free
+        state: web.HealthStatus = "ok" if free > LOW_DISK_BYTES else "degraded"
+        return state, f"{free / 1e9:.1f} GB are free."
+
+    web.add_health(app, "database", db.health)
+    web.add_health(app, "model", prediction.model_health)
+    web.add_health(app, "scheduler", scheduler.health)
+    web.add_health(app, "drift_monitor", drift.health)
+    web.add_health(app, "retraining", retraining.health)
+    web.add_health(app, "prediction_log", prediction.log_health)
+    web.add_health(app, "disk", disk)

@@ -1,0 +1,52 @@
+"""GET /drift, GET /drift/reports, POST /drift/check."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, current_app
+
+from mlpipe import clock, db, errors, web
+from mlpipe.drift import service, store
+
+blueprint = Blueprint("drift", __name__)
+
+EXTENSION = "mlpipe.monitor"
+
+
+def monitor() -> service.Monitor:
+    """Return this process's monitor."""
+    found: service.Monitor = current_app.extensions[EXTENSION]
+    return found
+
+
+@blueprint.get("/drift")
+def get_latest() -> Response:
+    """Return the latest report."""
+    with db.reading() as connection:
+        row = store.latest(connection)
+    if row is None:
+        raise errors.NotFound("No check has had enough rows yet. POST /drift/check says how many are missing.")
+    return web.answer(service.as_json(row))
+
+
+@blueprint.get("/drift/reports")
+def get_reports() -> Response:
+    """Return reports, newest first."""
+    wanted = web.limit()
+    with db.reading() as connection:
+        rows = store.page(connection, limit=wanted, before=web.cursor())
+    return web.answer(web.listing(map(service.as_json, rows), key=lambda row: row.id, rows=rows, wanted=wanted))
+
+
+@blueprint.post("/drift/check")
+def post_check() -> Response:
+    """Run a check now; it starts what a scheduled one would start."""
+    return web.answer(monitor().check(web.settings()))
+
+
+def health() -> tuple[web.HealthStatus, str]:
+    """Say when the last check was, and what it found."""
+    with db.reading() as connection:
+        last = store.latest(connection)
+    if last is None:
+        return "waiting", "No check has had enough rows yet."
+    return "ok", f"Last check {clock.iso(last.checked_at)}: {last.sentence}"

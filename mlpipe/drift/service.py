@@ -1,0 +1,269 @@
+"""From the prediction log to a report, and from a drift to a retraining job, in one transaction."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlpipe import clock, db, errors
+from mlpipe.drift import reference as references
+from mlpipe.drift import store, verdict
+from mlpipe.features import store as features
+from mlpipe.incidents import store as incidents
+from mlpipe.jobs import ledger
+from mlpipe.jobs import store as jobs
+from mlpipe.prediction import store as predictions
+from mlpipe.registry import artifacts
+from mlpipe.registry import service as registry
+from mlpipe.registry import store as versions
+from mlpipe.schema.contract import Schema
+from mlpipe.settings import Settings
+
+logger = logging.getLogger("mlpipe.drift")
+
+CHECK = "drift_check"
+INCIDENT = "drift"
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What a version's traffic is compared with."""
+
+    version: int
+    reference: references.Reference
+    importance: Floats
+
+
+class Monitor:
+    """Checks the traffic of the version that serves.
+
+    Parameters
+    ----------
+    models : Path
+        The registry folder; a version's reference is prepared once and kept.
+    """
+
+    def __init__(self, models: Path) -> None:
+        self._models = models
+        self._baseline: Baseline | None = None
+        self._checking = threading.Lock()
+
+    def check(self, settings: Settings, *, job_id: int | None = None, holder: str = "") -> dict[str, Any]:
+        """Run one check now.
+
+        Parameters
+        ----------
+        settings : Settings
+        job_id : int, optional
+            The slot's job row, which ends in the same transaction.
+        holder : str
+            Who holds that job.
+
+        Returns
+        -------
+        dict
+            The report as in ``POST /drift/check``. ``waiting_for_data`` when fewer than `min_samples` rows came since
+            the last check of this version: nothing is stored then but a line in the ledger.
+
+        Notes
+        -----
+        A drift stores its report, opens or updates the incident and asks for a retraining in one transaction.
+        """
+        with self._checking:
+            return self._check(settings, job_id, holder)
+
+    def _check(self, settings: Settings, job_id: int | None, holder: str) -> dict[str, Any]:
+        with db.reading() as connection:
+            active = versions.active(connection)
+            schema = features.current_schema(connection)
+            if active is None or schema is None:
+                return self._wait("No model serves yet, so there is nothing to compare with.", job_id, holder)
+            last = store.latest(connection, model_version=active.version)
+            seen = last.last_prediction if last else 0
+            n = predictions.count_since(connection, active.version, seen, enough=settings.min_samples)
+            if n < settings.min_samples:
+                return self._wait(_too_few(n, settings), job_id, holder, version=active.version)
+            window = predictions.window(connection, active.version, verdict.MAX_GROWTH * settings.window_size)
+        if window is None:
+            raise errors.TooFewSamples("The prediction log lost its rows between two looks; check again.")
+        baseline = self._load(active.version, schema, settings)
+        report = verdict.judge(
+            baseline.reference,
+            window.X,
+            summarise(window.outputs, window.probabilities),
+            threshold=settings.threshold,
+            alpha=settings.alpha,
+            window_size=settings.window_size,
+            min_samples=settings.min_samples,
+            importance=baseline.importance,
+        )
+        return _store(report, window, active.version, job_id, holder)
+
+    def _wait(self, sentence: str, job_id: int | None, holder: str, version: int | None = None) -> dict[str, Any]:
+        with db.transaction(durability="process") as connection:
+            ledger.record(connection, "waiting_for_data", sentence, fold=True, model_version=version)
+            if job_id is not None:
+                outcome = {"state": "done", "outcome": "waiting_for_data", "sentence": sentence}
+                jobs.finish(connection, job_id, holder, **outcome)
+        now = clock.iso(clock.now_us())
+        empty: dict[str, Any] = {"score": None, "rows": 0, "features": [], "prediction": None, "notes": []}
+        head = {
+            "verdict": "waiting_for_data",
+            "checked_at": now,
+            "model_version": version,
+            "sentence": sentence,
+        }
+        return head | empty
+
+    def _load(self, version: int, schema: Schema, settings: Settings) -> Baseline:
+        if self._baseline is None or self._baseline.version != version:
+            with db.reading() as connection:
+                row = versions.get(connection, version)
+            if row is None:
+                raise errors.NotFound(f"Version {version} has no row.")
+            kept = artifacts.load_reference(registry.folder(self._models, version), row.files)
+            self._baseline = Baseline(version, _prepare(kept, row, schema, settings), kept["importance"])
+        return self._baseline
+
+
+def _prepare(
+    kept: dict[str, NDArray[Any]], row: versions.Version, schema: Schema, settings: Settings
+) -> references.Reference:
+    classes = np.asarray(row.parameters["classes"], dtype=np.float64)
+    scores = kept["scores"]
+    outputs = classes[np.nan_to_num(scores).argmax(axis=1)] if len(classes) else scores
+    return references.prepare(
+        kept["X"],
+        schema.columns,
+        predictions=summarise(outputs, scores if len(classes) else None),
+        prediction_kind="category" if len(classes) > 2 else "numeric",
+        n_bins=settings.n_bins,
+    )
+
+
+def summarise(outputs: Floats, probabilities: Floats | None) -> Floats:
+    """Return one number for each prediction: what the monitor watches of the model's own output.
+
+    Parameters
+    ----------
+    outputs : float64 (n,)
+        Class labels as stored, or values.
+    probabilities : float64 (n, k) or None
+        None for regression.
+
+    Returns
+    -------
+    float64 (n,)
+        Two classes: the probability of the second. More: the class. Regression: the value.
+    """
+    if probabilities is not None and probabilities.shape[1] == 2:
+        return probabilities[:, 1]
+    return outputs
+
+
+def _too_few(n: int, settings: Settings) -> str:
+    return (
+        f"{n:,} of the {settings.min_samples:,} new rows that a check needs are here; "
+        "testing the same rows again would be the same draw."
+    )
+
+
+def _store(
+    report: verdict.Report, window: predictions.Window, version: int, job_id: int | None, holder: str
+) -> dict[str, Any]:
+    values = {
+        "model_version": version,
+        "job_id": job_id,
+        "first_prediction": window.first,
+        "last_prediction": window.last,
+        "n_rows": report.n_rows,
+        "verdict": report.verdict,
+        "score": report.score,
+        "score_ungated": report.score_ungated,
+        "sentence": report.sentence,
+        "features": [asdict(feature) for feature in report.features],
+        "prediction": None if report.prediction is None else asdict(report.prediction),
+        "notes": list(report.notes),
+    }
+    with db.transaction() as connection:
+        report_id = store.add(connection, values)
+        if job_id is not None:
+            outcome = {"state": "done", "outcome": report.verdict, "sentence": report.sentence}
+            if not jobs.finish(connection, job_id, holder, **outcome, result={"report": report_id}):
+                raise errors.JobConflict("Another process has taken over this check; its report counts, not this one.")
+        ids = {"report_id": report_id, "model_version": version, "job_id": job_id}
+        ledger.record(connection, report.verdict, report.sentence, **ids)
+        _act(connection, report, report_id, version)
+        stored = store.latest(connection)
+    logger.info("%s: %s", report.verdict, report.sentence)
+    return as_json(stored)
+
+
+def _act(connection: db.Connection, report: verdict.Report, report_id: int, version: int) -> None:
+    if report.verdict != "drift":
+        incidents.resolve(connection, INCIDENT)
+        return
+    evidence = {"report": report_id, "score": report.score, "model_version": version}
+    incidents.open_or_update(connection, INCIDENT, report.sentence, evidence)
+    job = jobs.enqueue(connection, "retraining", f"Drift: {report.sentence}", evidence=evidence)
+    if job is not None:
+        sentence = f"Retraining job {job} was asked for, because the traffic has moved: {report.sentence}"
+        ledger.record(connection, "trigger", sentence, job_id=job, report_id=report_id, model_version=version)
+
+
+def as_json(row: Any) -> dict[str, Any]:
+    """Return a report row as the API shows it."""
+    return {
+        "id": row.id,
+        "verdict": row.verdict,
+        "score": row.score,
+        "score_ungated": row.score_ungated,
+        "checked_at": clock.iso(row.checked_at),
+        "model_version": row.model_version,
+        "rows": row.n_rows,
+        "first_prediction": row.first_prediction,
+        "last_prediction": row.last_prediction,
+        "sentence": row.sentence,
+        "features": row.features,
+        "prediction": row.prediction,
+        "notes": row.notes,
+    }
+
+
+def run_slot(monitor: Monitor, settings: Settings, *, slot: int, holder: str) -> bool:
+    """Run the check of an interval, unless some process has run it; say whether it ran here.
+
+    Parameters
+    ----------
+    slot : int
+        Number of the interval since 1970. The unique (kind, slot) row is the proof that it runs once.
+    """
+    with db.transaction() as connection:
+        reason = f"Every {settings.check_interval:g} s"
+        job = jobs.enqueue(connection, CHECK, reason, slot=slot, holder=holder)
+    if job is None:
+        return False
+    try:
+        monitor.check(settings, job_id=job, holder=holder)
+    except errors.MlpipeError as fault:
+        _fail(job, holder, fault.detail)
+    except Exception as fault:
+        logger.exception("check failed")
+        _fail(job, holder, f"mlpipe has made a mistake: {fault!r}")
+        raise
+    return True
+
+
+def _fail(job: int, holder: str, sentence: str) -> None:
+    logger.error("check failed: %s", sentence)
+    with db.transaction() as connection:
+        jobs.finish(connection, job, holder, state="failed", outcome="failed", sentence=sentence)
+        ledger.record(connection, "failure", f"A drift check failed. {sentence}", job_id=job)

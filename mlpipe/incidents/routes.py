@@ -1,0 +1,31 @@
+"""GET /incidents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from mlpipe import clock, db, errors, web
+from mlpipe.incidents import store
+
+blueprint = Blueprint("incidents", __name__)
+
+STATES = ("open", "resolved")
+
+
+@blueprint.get("/incidents")
+def get_incidents() -> Response:
+    """Return what is or was wrong, newest first; ``?state=open`` keeps what still is."""
+    state = request.args.get("state")
+    if state is not None and state not in STATES:
+        raise errors.InvalidQuery(f"?state={errors.quoted(state)} must be one of {', '.join(STATES)}.")
+    wanted = web.limit()
+    with db.reading() as connection:
+        rows = store.page(connection, limit=wanted, before=web.cursor(), state=state)
+    return web.answer(web.listing(map(_incident, rows), key=lambda row: row.id, rows=rows, wanted=wanted))
+
+
+def _incident(row: Any) -> dict[str, Any]:
+    times = {name: clock.iso(getattr(row, name)) for name in ("opened_at", "updated_at", "resolved_at")}
+    return dict(row._mapping) | times

@@ -1,0 +1,77 @@
+"""POST /predict, POST /feedback, and the log."""
+
+from __future__ import annotations
+
+import re
+
+from flask import Blueprint, Response, current_app, request
+
+from mlpipe import db, errors, web
+from mlpipe.prediction import champion as champions
+from mlpipe.prediction import feedback, service
+
+blueprint = Blueprint("prediction", __name__)
+
+EXTENSION = "mlpipe.champion"
+PREDICTION_ID = re.compile(r"([1-9][0-9]{0,17})-([0-9]{1,9})")
+PROBA = ("all", "predicted")
+
+
+def champion() -> champions.Champion:
+    """Return what this process serves."""
+    found: champions.Champion = current_app.extensions[EXTENSION]
+    return found
+
+
+@blueprint.post("/predict")
+def post_predict() -> Response:
+    """Answer rows; each answer is logged before it is given."""
+    wanted = request.args.get("proba", "predicted")
+    if wanted not in PROBA:
+        raise errors.InvalidQuery(f"?proba={errors.quoted(wanted)} must be one of {', '.join(PROBA)}.")
+    found = service.predict(
+        web.body(),
+        champion=champion(),
+        settings=web.settings(),
+        request_id=web.request_id(),
+        all_probabilities=wanted == "all",
+    )
+    return web.answer(found)
+
+
+@blueprint.post("/feedback")
+def post_feedback() -> Response:
+    """Join labels that have become known."""
+    return web.answer(feedback.join(web.body(), max_rows=web.settings().max_rows))
+
+
+@blueprint.get("/predictions")
+def get_predictions() -> Response:
+    """Return logged predictions, newest request first; ``?limit=`` counts requests."""
+    wanted = web.limit()
+    requests = service.listing(limit=wanted, before=web.cursor())
+    items = [item for logged in requests for item in service.describe(logged)]
+    return web.answer(web.listing(items, key=lambda logged: logged.id, rows=requests, wanted=wanted))
+
+
+@blueprint.get("/predictions/<prediction_id>")
+def get_prediction(prediction_id: str) -> Response:
+    """Return one prediction with all labels that came for it."""
+    found = PREDICTION_ID.fullmatch(prediction_id)
+    if found is None:
+        raise errors.NotFound(f"{errors.quoted(prediction_id)} is no prediction id; one looks like 841-0.")
+    return web.answer(service.one(int(found[1]), int(found[2])))
+
+
+def model_health() -> tuple[web.HealthStatus, str]:
+    """Say what serves here, or what the first model waits for."""
+    model = champion().model
+    if model is not None:
+        return "ok", f"Version {model.version} serves."
+    return "waiting", service.what_is_awaited(web.settings())
+
+
+def log_health() -> tuple[web.HealthStatus, str]:
+    """Say that predictions are logged: they are written before the answer, so there is no queue that could fill."""
+    with db.reading():
+        return "ok", "Every prediction is logged before it is answered; nothing is queued."

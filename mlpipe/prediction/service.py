@@ -1,0 +1,192 @@
+"""Check, predict, log, answer."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlpipe import clock, db, errors
+from mlpipe.features import store as features
+from mlpipe.jobs import store as jobs
+from mlpipe.prediction import store
+from mlpipe.prediction.champion import Champion, Model
+from mlpipe.registry import store as versions
+from mlpipe.schema import matrix
+from mlpipe.schema.contract import Schema
+from mlpipe.settings import Settings
+
+Floats = NDArray[np.float64]
+
+DEFAULT_ROUTE = "champion"
+
+
+def predict(
+    body: bytes, *, champion: Champion, settings: Settings, request_id: str, all_probabilities: bool = False
+) -> dict[str, Any]:
+    """Answer the rows of a body, logging them first.
+
+    Parameters
+    ----------
+    body : bytes
+        JSON as in ``POST /predict``.
+    champion : Champion
+        The loaded model of this process.
+    request_id : str
+        Goes into the log and the answer.
+    all_probabilities : bool
+        Answer the probability of every class instead of that of the predicted one.
+
+    Raises
+    ------
+    errors.NoActiveModel
+        No version serves yet; says what is missing.
+    errors.MalformedBody, errors.SchemaViolation, errors.TooManyRows
+        The body cannot be answered; nothing is logged.
+    errors.StoreUnavailable
+        The log cannot be written, so nothing is answered.
+    """
+    started = time.perf_counter_ns()
+    asked = matrix.decode_predict(body, max_rows=settings.max_rows)
+    model = champion.model if asked.version is None else champion.version(asked.version)
+    if model is None:
+        raise _no_model(champion, settings)
+    X = matrix.encode(asked.table, model.schema)
+    outputs, probabilities = model.answer(X)
+    row = {
+        "request_id": request_id,
+        "predicted_at": clock.now_us(),
+        "model_version": model.version,
+        "model_revision": model.revision,
+        "route": DEFAULT_ROUTE if asked.version is None else "asked",
+        "n_rows": len(X),
+        "features": X.tobytes(),
+        "outputs": outputs.tobytes(),
+        "probabilities": None if probabilities is None else probabilities.tobytes(),
+        "latency_us": (time.perf_counter_ns() - started) // 1000,
+    }
+    with db.transaction(durability="process") as connection:
+        prediction = store.append(connection, row)
+    answer = {
+        "predictions": matrix.decode_label(outputs, model.schema.target),
+        **_probabilities(model, probabilities, all_probabilities),
+        "prediction_ids": [f"{prediction}-{position}" for position in range(len(X))],
+        "model_version": model.version,
+        "model_revision": model.revision,
+        "request_id": request_id,
+    }
+    return answer
+
+
+def _probabilities(model: Model, probabilities: Floats | None, every: bool) -> dict[str, Any]:
+    if probabilities is None:
+        return {}
+    if every:
+        classes = matrix.decode_label(model.classes, model.schema.target)
+        return {"probabilities": probabilities.tolist(), "classes": classes}
+    return {"probabilities": probabilities.max(axis=1).tolist()}
+
+
+def _no_model(champion: Champion, settings: Settings) -> errors.MlpipeError:
+    with db.reading() as connection:
+        n = features.count_new_labels(connection, last_batch=0, last_label=0, enough=settings.min_labelled)
+    return errors.NoActiveModel(
+        f"No model serves yet. {what_is_awaited(settings)}",
+        labelled_rows=n,
+        labelled_rows_needed=settings.min_labelled,
+    )
+
+
+def what_is_awaited(settings: Settings) -> str:
+    """Say in words what keeps the first model from serving."""
+    with db.reading() as connection:
+        active = versions.active(connection)
+        schema = features.current_schema(connection)
+        n = features.count_new_labels(connection, last_batch=0, last_label=0, enough=settings.min_labelled)
+        job = jobs.open_job(connection, "retraining")
+        last = jobs.page(connection, "retraining", limit=1)
+    if active is not None:
+        return (
+            f"Version {active.version} was deployed and is being loaded; GET /incidents says if its files are damaged."
+        )
+    if job is not None:
+        return f"The first model is being trained (job {job.id})."
+    if n >= settings.min_labelled and last and last[0].state == "failed":
+        return f"The first training failed: {last[0].sentence} It is tried again when another batch comes."
+    return awaited(n, schema, settings)
+
+
+def awaited(n: int, schema: Schema | None, settings: Settings) -> str:
+    """Say in words what the first training waits for, given n labelled rows."""
+    if schema is None or n < settings.min_labelled:
+        return f"{n} of {settings.min_labelled} labelled rows are here; send more to POST /ingest/batch."
+    if schema.target.task == "classification" and len(schema.target.classes) < 2:
+        return "All labels are equal so far; at least two classes are needed."
+    return f"The first model is trained as soon as ingestion has been quiet for {settings.quiet_s:g} s."
+
+
+# Reading the log ------------------------------------------------------------------------------------------------
+
+
+def listing(*, limit: int, before: int | None) -> list[store.Logged]:
+    """Return logged requests, newest first."""
+    with db.reading() as connection:
+        return store.page(connection, limit=limit, before=before)
+
+
+def describe(request: store.Logged) -> list[dict[str, Any]]:
+    """Return one item for each row of a logged request, with its label where known."""
+    with db.reading() as connection:
+        schema = features.current_schema(connection)
+        labels = store.labels(connection, [request.id])
+    if schema is None:
+        return []
+    values = matrix.row_values(request.X, schema)
+    outputs = matrix.decode_label(request.outputs, schema.target)
+    items = []
+    for position, (features_, output) in enumerate(zip(values, outputs, strict=True)):
+        label = labels.get((request.id, position))
+        item = {
+            "prediction_id": f"{request.id}-{position}",
+            "request_id": request.request_id,
+            "predicted_at": clock.iso(request.predicted_at),
+            "model_version": request.model_version,
+            "model_revision": request.model_revision,
+            "features": dict(zip(schema.names, features_, strict=True)),
+            "prediction": output,
+            "label": None if label is None else matrix.decode_label(np.array([label.label]), schema.target)[0],
+        }
+        if request.probabilities is not None:
+            item["probability"] = float(request.probabilities[position].max())
+        items.append(item)
+    return items
+
+
+def one(prediction: int, position: int) -> dict[str, Any]:
+    """Return one prediction with all labels that came for it.
+
+    Raises
+    ------
+    errors.NotFound
+        There is no such prediction.
+    """
+    with db.reading() as connection:
+        request = store.logged(connection, [prediction]).get(prediction)
+        history = store.label_history(connection, prediction, position)
+        schema = features.current_schema(connection)
+    if request is None or schema is None or position >= len(request.outputs):
+        raise errors.NotFound(f"There is no prediction {prediction}-{position}.")
+    labels = matrix.decode_label(np.array([row.label for row in history], dtype=np.float64), schema.target)
+    return describe(request)[position] | {
+        "labels": [
+            {
+                "label": label,
+                "observed_at": clock.iso(row.observed_at),
+                "received_at": clock.iso(row.received_at),
+                "current": bool(row.current),
+            }
+            for label, row in zip(labels, history, strict=True)
+        ]
+    }

@@ -1,0 +1,208 @@
+"""The prediction log: one request, one row; labels join by id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from mlpipe import clock
+from mlpipe.prediction.tables import prediction_labels, predictions
+
+Floats = NDArray[np.float64]
+
+KEYS_A_QUERY = 500
+"""Ids in one IN list."""
+
+WINDOW_REQUESTS = 4000
+"""Log rows that one look at the window reads; a window of one-row requests needs that many."""
+
+_APPEND = sa.insert(predictions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """One logged request as arrays.
+
+    Attributes
+    ----------
+    X : float64 (n, d)
+    outputs : float64 (n,)
+        Class label as stored, or value.
+    probabilities : float64 (n, k) or None
+        Classes in the order of the version that answered.
+    """
+
+    id: int
+    request_id: str
+    predicted_at: int
+    model_version: int
+    model_revision: int
+    X: Floats
+    outputs: Floats
+    probabilities: Floats | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Newest rows that a version has answered, oldest first: arrays as in `Logged`, and the ids at both ends."""
+
+    X: Floats
+    outputs: Floats
+    probabilities: Floats | None
+    first: int
+    last: int
+
+
+def append(connection: sa.Connection, row: dict[str, Any]) -> int:
+    """Log one request; return its id."""
+    result = connection.execute(_APPEND, row)
+    return int(result.inserted_primary_key[0])
+
+
+def logged(connection: sa.Connection, ids: Iterable[int]) -> dict[int, Logged]:
+    """Return logged requests by id; unknown ids are left out."""
+    wanted = sorted(set(ids))
+    found: dict[int, Logged] = {}
+    for start in range(0, len(wanted), KEYS_A_QUERY):
+        part = wanted[start : start + KEYS_A_QUERY]
+        for row in connection.execute(sa.select(predictions).where(predictions.c.id.in_(part))):
+            found[row.id] = _logged(row)
+    return found
+
+
+def _logged(row: sa.Row[Any]) -> Logged:
+    n = row.n_rows
+    return Logged(
+        id=row.id,
+        request_id=row.request_id,
+        predicted_at=row.predicted_at,
+        model_version=row.model_version,
+        model_revision=row.model_revision,
+        X=_block(row.features, n),
+        outputs=np.frombuffer(row.outputs),
+        probabilities=None if row.probabilities is None else _block(row.probabilities, n),
+    )
+
+
+def _block(content: bytes, n: int) -> Floats:
+    return np.frombuffer(content).reshape(n, -1)
+
+
+def page(connection: sa.Connection, *, limit: int, before: int | None = None) -> list[Logged]:
+    """Return logged requests, newest first, older than the row `before`."""
+    query = sa.select(predictions).order_by(predictions.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(predictions.c.id < before)
+    return [_logged(row) for row in connection.execute(query)]
+
+
+def count_since(connection: sa.Connection, version: int, last: int, *, enough: int) -> int:
+    """Count rows that a version has answered after a log row; stops at `enough`, so it costs the same always."""
+    query = (
+        sa.select(predictions.c.n_rows)
+        .where(predictions.c.model_version == version, predictions.c.id > last)
+        .order_by(predictions.c.id)
+        .limit(enough)
+    )
+    return min(enough, sum(connection.execute(query).scalars()))
+
+
+def window(connection: sa.Connection, version: int, n: int) -> Window | None:
+    """Return the newest n rows that a version has answered, oldest first; None when there are none."""
+    rows: list[sa.Row[Any]] = []
+    missing, before = n, None
+    while missing > 0:
+        query = sa.select(predictions).where(predictions.c.model_version == version)
+        if before is not None:
+            query = query.where(predictions.c.id < before)
+        part = connection.execute(query.order_by(predictions.c.id.desc()).limit(min(missing, WINDOW_REQUESTS))).all()
+        if not part:
+            break
+        for row in part:
+            if missing <= 0:
+                break
+            rows.append(row)
+            missing -= row.n_rows
+        before = part[-1].id
+    return _window(rows[::-1], n) if rows else None
+
+
+def _window(rows: Sequence[sa.Row[Any]], n: int) -> Window:
+    """Join log rows; the oldest may hold more rows than are wanted."""
+    parts = [_logged(row) for row in rows]
+    probabilities = None
+    if parts[0].probabilities is not None:
+        probabilities = np.concatenate([part.probabilities for part in parts if part.probabilities is not None])[-n:]
+    return Window(
+        X=np.concatenate([part.X for part in parts])[-n:],
+        outputs=np.concatenate([part.outputs for part in parts])[-n:],
+        probabilities=probabilities,
+        first=parts[0].id,
+        last=parts[-1].id,
+    )
+
+
+# Labels ---------------------------------------------------------------------------------------------------------
+
+
+def labels(connection: sa.Connection, ids: Iterable[int]) -> dict[tuple[int, int], sa.Row[Any]]:
+    """Return the label rows that count now, by prediction row and position."""
+    wanted = sorted(set(ids))
+    found: dict[tuple[int, int], sa.Row[Any]] = {}
+    for start in range(0, len(wanted), KEYS_A_QUERY):
+        part = wanted[start : start + KEYS_A_QUERY]
+        query = sa.select(prediction_labels).where(
+            prediction_labels.c.prediction_id.in_(part), prediction_labels.c.current
+        )
+        for row in connection.execute(query):
+            found[row.prediction_id, row.position] = row
+    return found
+
+
+def add_labels(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Store labels of predictions; those they correct must have been retired before."""
+    if rows:
+        now = clock.now_us()
+        connection.execute(sa.insert(prediction_labels), [row | {"received_at": now, "current": True} for row in rows])
+
+
+def retire_labels(connection: sa.Connection, ids: Sequence[int]) -> None:
+    """Mark label rows as corrected by later ones."""
+    for start in range(0, len(ids), KEYS_A_QUERY):
+        part = list(ids[start : start + KEYS_A_QUERY])
+        query = sa.update(prediction_labels).where(prediction_labels.c.id.in_(part))
+        connection.execute(query.values(current=False))
+
+
+def parked(connection: sa.Connection, *, limit: int) -> list[sa.Row[Any]]:
+    """Return labels whose prediction has turned up since they were parked."""
+    query = (
+        sa.select(prediction_labels)
+        .join(predictions, predictions.c.id == prediction_labels.c.prediction_id)
+        .where(
+            prediction_labels.c.sample_batch.is_(None),
+            prediction_labels.c.current,
+            prediction_labels.c.position < predictions.c.n_rows,
+        )
+        .order_by(prediction_labels.c.id)
+        .limit(limit)
+    )
+    return list(connection.execute(query))
+
+
+def join_parked(connection: sa.Connection, row_id: int, values: dict[str, Any]) -> None:
+    """Write what a parked label turned out to belong to."""
+    connection.execute(sa.update(prediction_labels).where(prediction_labels.c.id == row_id).values(**values))
+
+
+def label_history(connection: sa.Connection, prediction: int, position: int) -> list[sa.Row[Any]]:
+    """Return all labels that came for one prediction, oldest first."""
+    query = sa.select(prediction_labels).where(
+        prediction_labels.c.prediction_id == prediction, prediction_labels.c.position == position
+    )
+    return list(connection.execute(query.order_by(prediction_labels.c.id)))

@@ -1,0 +1,210 @@
+"""The folder side of the registry: files are written whole, and checked before they are unpickled.
+
+A version's folder is built beside its place, synced, renamed. joblib is used here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import orjson
+import sklearn
+from numpy.typing import NDArray
+
+from mlpipe import errors
+
+MODEL = "model.joblib"
+MANIFEST = "manifest.json"
+REFERENCE = "reference.npz"
+SMOKE = "smoke.npz"
+
+SMOKE_TOLERANCE = 1e-12
+"""Largest difference between a loaded model's answers and those stored with it: the same library must agree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a version's folder holds.
+
+    Attributes
+    ----------
+    estimator : object
+        The fitted scikit-learn estimator.
+    manifest : dict
+        Schema, parameters, metrics, lineage, library versions.
+    smoke_X : float64 (n, d)
+        Rows to try the model on.
+    smoke_scores : float64 (n, k) or (n,)
+        What it must answer.
+    """
+
+    estimator: Any
+    manifest: dict[str, Any]
+    smoke_X: NDArray[np.float64]
+    smoke_scores: NDArray[np.float64]
+
+
+def libraries() -> dict[str, str]:
+    """Return the versions that a pickle depends on."""
+    return {
+        "python": platform.python_version(),
+        "scikit-learn": sklearn.__version__,
+        "numpy": np.__version__,
+        "joblib": joblib.__version__,
+    }
+
+
+def dump_model(estimator: Any, path: Path) -> None:
+    """Write an estimator to a file that nobody reads yet."""
+    joblib.dump(estimator, path, compress=3)
+
+
+def dump_arrays(arrays: Mapping[str, Any], path: Path) -> None:
+    """Write named arrays to a file that nobody reads yet."""
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read named arrays; pickled objects are refused."""
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def write_manifest(manifest: Mapping[str, Any], folder: Path) -> None:
+    """Write the manifest into a folder that is being built."""
+    text = orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY)
+    (folder / MANIFEST).write_bytes(text)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return the sha256 of every file of a folder, by name."""
+    return {path.name: _digest(path.read_bytes()) for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def publish(built: Path, place: Path) -> None:
+    """Move a folder to its place so that it is there whole or not at all.
+
+    Notes
+    -----
+    Each file and both folders are synced; a folder in the way has no row (a crash left it) and is removed.
+    """
+    for path in built.iterdir():
+        path.chmod(0o600)
+        _sync(path)
+    built.chmod(0o700)
+    _sync(built)
+    if place.exists():
+        shutil.rmtree(place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    built.rename(place)
+    _sync(place.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def load(folder: Path, files: Mapping[str, str]) -> Contents:
+    """Read a version's folder, checking before believing.
+
+    Parameters
+    ----------
+    folder : Path
+        The version's folder.
+    files : mapping of str to str
+        File name -> sha256, from the version's row.
+
+    Raises
+    ------
+    errors.ArtifactCorrupt
+        A file is missing or altered, or scikit-learn is another one than the model was fitted with.
+    """
+    manifest = orjson.loads(_verified(folder, MANIFEST, files))
+    _check_libraries(folder, manifest)
+    smoke = np.load(io.BytesIO(_verified(folder, SMOKE, files)), allow_pickle=False)
+    estimator = joblib.load(io.BytesIO(_verified(folder, MODEL, files)))
+    return Contents(estimator, manifest, smoke["X"], smoke["scores"])
+
+
+def load_reference(folder: Path, files: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    """Read the drift reference of a version; see `load` for what is checked."""
+    content = _verified(folder, REFERENCE, files)
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _verified(folder: Path, name: str, files: Mapping[str, str]) -> bytes:
+    try:
+        content = (folder / name).read_bytes()
+    except OSError as fault:
+        raise errors.ArtifactCorrupt(
+            f"{folder.name}/{name} cannot be read ({fault.strerror}). Restore the models folder, or retrain."
+        ) from fault
+    if _digest(content) != files.get(name):
+        raise errors.ArtifactCorrupt(
+            f"{folder.name}/{name} is not the file that was registered (sha256 differs). It was not loaded; "
+            "restore it, activate another version, or retrain."
+        )
+    return content
+
+
+def _check_libraries(folder: Path, manifest: Mapping[str, Any]) -> None:
+    fitted = manifest["libraries"]["scikit-learn"]
+    if fitted != sklearn.__version__:
+        raise errors.ArtifactCorrupt(
+            f"Version {folder.name} was fitted with scikit-learn {fitted}, here is {sklearn.__version__}. "
+            "Install that release, or retrain."
+        )
+
+
+def check_answers(contents: Contents, scores: NDArray[np.float64], *, name: str) -> None:
+    """Compare a loaded model's answers with the stored ones.
+
+    Raises
+    ------
+    errors.ArtifactCorrupt
+        They differ by more than `SMOKE_TOLERANCE`.
+    """
+    if scores.shape != contents.smoke_scores.shape or not np.allclose(
+        scores, contents.smoke_scores, rtol=SMOKE_TOLERANCE, atol=SMOKE_TOLERANCE
+    ):
+        raise errors.ArtifactCorrupt(
+            f"Version {name} answers otherwise than when it was registered; it is not served. Retrain."
+        )
+
+
+def tidy(models: Path, known: set[int]) -> list[str]:
+    """Remove folders of versions that have no row, left by a crash; return their names."""
+    removed = []
+    for path in sorted(models.glob("[0-9]*")):
+        if path.is_dir() and path.name.isdigit() and int(path.name) not in known:
+            shutil.rmtree(path)
+            removed.append(path.name)
+    return removed
+
+
+def digest_arrays(*arrays: NDArray[Any]) -> str:
+    """Return one sha256 over the contents of several arrays."""
+    whole = hashlib.sha256()
+    for array in arrays:
+        whole.update(np.ascontiguousarray(array).tobytes())
+    return whole.hexdigest()

@@ -1,0 +1,93 @@
+"""Register, activate, roll back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+from mlpipe import db, errors
+from mlpipe.db import Connection
+from mlpipe.jobs import ledger
+from mlpipe.registry import artifacts, store
+
+
+def folder(models: Path, version: int) -> Path:
+    """Return the folder of a version."""
+    return models / str(version)
+
+
+def activate(version: int, *, by: str, reason: str) -> int:
+    """Let an earlier version serve.
+
+    Returns
+    -------
+    int
+        The new generation.
+
+    Raises
+    ------
+    errors.NotFound
+        There is no such version.
+    errors.DeployConflict
+        It serves already, or another deploy won.
+    """
+    with db.transaction() as connection:
+        if store.get(connection, version) is None:
+            raise errors.NotFound(f"There is no version {version}. GET /models lists all.")
+        return deploy(connection, version, by=by, reason=reason)
+
+
+def rollback(*, by: str, reason: str) -> tuple[int, int]:
+    """Let the version serve that served before the present one.
+
+    Returns
+    -------
+    version, generation : int
+
+    Raises
+    ------
+    errors.DeployConflict
+        No other version ever served.
+    """
+    with db.transaction() as connection:
+        now = store.active(connection)
+        earlier = [row for row in store.history(connection, limit=1000) if now and row.model_version != now.version]
+        if now is None or not earlier:
+            raise errors.DeployConflict("No earlier version has served, so there is nothing to roll back to.")
+        target = earlier[0].model_version
+        reason = f"Rolled back from version {now.version}: {reason}"
+        return target, deploy(connection, target, by=by, reason=reason, kind="rollback")
+
+
+def deploy(
+    connection: Connection,
+    version: int,
+    *,
+    by: str,
+    reason: str,
+    job_id: int | None = None,
+    kind: str = "deploy",
+) -> int:
+    """Switch inside the caller's transaction and leave a sentence; see `activate` for what it raises."""
+    now = store.active(connection)
+    if now is not None and now.version == version:
+        raise errors.DeployConflict(f"Version {version} serves already.", current_version=version)
+    generation = store.switch(
+        connection,
+        version,
+        expected=now.generation if now else None,
+        by=by,
+        reason=reason,
+        job_id=job_id,
+    )
+    if generation is None:
+        raise errors.DeployConflict("Another deploy won; look at GET /models for what serves now.")
+    sentence = f"Version {version} serves" + (f" instead of version {now.version}" if now else "") + f". {reason}"
+    ledger.record(connection, kind, sentence, model_version=version, job_id=job_id)
+    return generation
+
+
+def tidy(models: Path) -> list[str]:
+    """Remove folders without a row; the caller must know that nobody registers now."""
+    with db.reading() as connection:
+        return artifacts.tidy(models, store.numbers(connection))

@@ -1,0 +1,113 @@
+"""Version rows and stretches of serving."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from mlpipe import clock, db
+from mlpipe.registry.tables import deployments, model_versions
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One row of `model_versions`."""
+
+    version: int
+    created_at: int
+    kind: str
+    task: str
+    schema_version: int
+    parent: int | None
+    job_id: int | None
+    parameters: dict[str, Any]
+    metrics: dict[str, Any]
+    lineage: dict[str, Any]
+    verdict: dict[str, Any]
+    files: dict[str, str]
+    last_batch: int
+    last_label: int
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """What serves now: the generation is what workers compare."""
+
+    generation: int
+    version: int
+    since: int
+
+
+def active(connection: sa.Connection) -> Active | None:
+    """Return what serves now, or None before the first model."""
+    query = sa.select(deployments.c.id, deployments.c.model_version, deployments.c.since)
+    row = connection.execute(query.where(deployments.c.open)).first()
+    return None if row is None else Active(row.id, row.model_version, row.since)
+
+
+def get(connection: sa.Connection, version: int) -> Version | None:
+    """Return one version."""
+    row = connection.execute(sa.select(model_versions).where(model_versions.c.version == version)).first()
+    return None if row is None else Version(**row._mapping)
+
+
+def page(connection: sa.Connection, *, limit: int, before: int | None = None) -> list[Version]:
+    """Return versions, newest first."""
+    query = sa.select(model_versions).order_by(model_versions.c.version.desc()).limit(limit)
+    if before is not None:
+        query = query.where(model_versions.c.version < before)
+    return [Version(**row._mapping) for row in connection.execute(query)]
+
+
+def numbers(connection: sa.Connection) -> set[int]:
+    """Return the numbers of all versions."""
+    return set(connection.execute(sa.select(model_versions.c.version)).scalars())
+
+
+def next_number(connection: sa.Connection) -> int:
+    """Return the number of the next version."""
+    return (connection.execute(sa.select(sa.func.max(model_versions.c.version))).scalar() or 0) + 1
+
+
+def add(connection: sa.Connection, version: Version) -> None:
+    """Store a version; its folder must be in place."""
+    values = {name: getattr(version, name) for name in Version.__dataclass_fields__}
+    connection.execute(sa.insert(model_versions).values(**values))
+
+
+def switch(
+    connection: sa.Connection, version: int, *, expected: int | None, by: str, reason: str, job_id: int | None = None
+) -> int | None:
+    """Close the open stretch of serving and open another.
+
+    Parameters
+    ----------
+    connection : Connection
+        A transaction.
+    version : int
+        What serves from now on.
+    expected : int or None
+        The generation that the caller saw; None when it saw none.
+
+    Returns
+    -------
+    int or None
+        The new generation; None when another deploy was faster.
+    """
+    now = clock.now_us()
+    if expected is not None:
+        seen = sa.update(deployments).where(deployments.c.id == expected, deployments.c.open)
+        if connection.execute(seen.values(open=None, until=now)).rowcount != 1:
+            return None
+    stretch = {"model_version": version, "since": now, "by": by, "reason": reason, "job_id": job_id, "open": True}
+    return db.insert_new(connection, deployments, stretch)
+
+
+def history(connection: sa.Connection, *, limit: int, before: int | None = None) -> list[sa.Row[Any]]:
+    """Return stretches of serving, newest first."""
+    query = sa.select(deployments).order_by(deployments.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(deployments.c.id < before)
+    return list(connection.execute(query))

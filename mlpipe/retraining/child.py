@@ -1,0 +1,185 @@
+"""The training process: spawned, nice, limited, and gone when it is done.
+
+Parent and child share a work folder: ``task.json`` and ``window.npz`` go in, ``model.joblib`` and ``scores.npz`` come
+out. The parent only waits; when the child dies, serving does not notice.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from mlpipe import errors
+from mlpipe.registry import artifacts
+from mlpipe.retraining import fit
+
+Floats = NDArray[np.float64]
+
+TASK = "task.json"
+WINDOW = "window.npz"
+SCORES = "scores.npz"
+OUTPUT = "output.txt"
+
+POLL_S = 0.1
+BEAT_S = 1.0
+NICENESS = 19
+SHOWN_OUTPUT = 600
+"""Characters of a failed child's last words that the error repeats."""
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+
+
+class Cancelled(Exception):
+    """Somebody asked to stop the job, or it belongs to another process by now."""
+
+
+def write_task(
+    work: Path,
+    *,
+    X: Floats,
+    y: Floats,
+    holdout: NDArray[np.bool_],
+    task: str,
+    parameters: fit.Parameters,
+    champion: tuple[Path, dict[str, str]] | None,
+) -> None:
+    """Lay out the work folder of a fit.
+
+    Parameters
+    ----------
+    work : Path
+        An empty folder.
+    X, y : float64 (n, d), (n,)
+        The window, oldest row first.
+    holdout : bool (n,)
+        Rows on which champion and challenger are compared; the deployed model is refitted with them.
+    task : {"classification", "regression"}
+        Kind of the forest.
+    parameters : fit.Parameters
+        Trees, depth, seed.
+    champion : (Path, dict) or None
+        Folder and digests of the version to compare with.
+    """
+    artifacts.dump_arrays({"X": X, "y": y, "holdout": holdout}, work / WINDOW)
+    spec: dict[str, Any] = {"task": task, "parameters": asdict(parameters), "champion": None}
+    if champion is not None:
+        spec["champion"] = {"folder": str(champion[0]), "files": champion[1]}
+    (work / TASK).write_bytes(orjson.dumps(spec))
+
+
+def run(work: Path, *, timeout_s: float, memory_mb: int, beat: Callable[[], bool | None]) -> dict[str, NDArray[Any]]:
+    """Fit in a process of its own and return its scores.
+
+    Parameters
+    ----------
+    work : Path
+        As laid out by `write_task`; holds ``model.joblib`` afterwards.
+    timeout_s : float
+        Longest time.
+    memory_mb : int
+        Most address space; 0 is no limit.
+    beat : callable
+        Called about once a second; True asks to stop, None says that the job is no longer ours.
+
+    Raises
+    ------
+    errors.FitFailed
+        The process failed, was killed, or took too long; says which.
+    Cancelled
+        `beat` asked to stop.
+    """
+    command = [sys.executable, "-m", "mlpipe.retraining.child", str(work), str(memory_mb)]
+    with (work / OUTPUT).open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603  our own module with our own paths
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=CHECKOUT, start_new_session=True
+        )
+    try:
+        _wait(process, timeout_s=timeout_s, beat=beat)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    if process.returncode != 0:
+        raise errors.FitFailed(_why(process.returncode, (work / OUTPUT).read_text(errors="replace"), memory_mb))
+    return artifacts.load_arrays(work / SCORES)
+
+
+def _wait(process: subprocess.Popen[bytes], *, timeout_s: float, beat: Callable[[], bool | None]) -> None:
+    started = next_beat = time.monotonic()
+    while process.poll() is None:
+        if time.monotonic() >= next_beat:
+            if beat() is not False:
+                raise Cancelled
+            next_beat = time.monotonic() + BEAT_S
+        if time.monotonic() - started > timeout_s:
+            raise errors.FitFailed(
+                f"The fit took longer than {timeout_s:g} s and was stopped. Raise MLPIPE_FIT_TIMEOUT_S or lower "
+                "MLPIPE_TRAINING_WINDOW."
+            )
+        time.sleep(POLL_S)
+
+
+def _why(returncode: int, output: str, memory_mb: int) -> str:
+    if returncode < 0:
+        name = signal.Signals(-returncode).name
+        return f"The training process was killed by {name}; often the machine ran out of memory."
+    if "MemoryError" in output:
+        return (
+            f"The fit needed more than its {memory_mb} MB. Raise MLPIPE_FIT_MEMORY_MB or lower MLPIPE_TRAINING_WINDOW."
+        )
+    return f"The training process ended with code {returncode}: {output.strip()[-SHOWN_OUTPUT:]}"
+
+
+# The child's side -----------------------------------------------------------------------------------------------
+
+
+def main(work: Path, memory_mb: int) -> None:
+    """Fit on the older rows, score both models on the newest, refit on all, write."""
+    os.nice(NICENESS)
+    if memory_mb:
+        limit = memory_mb * 1024 * 1024
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    spec = orjson.loads((work / TASK).read_bytes())
+    window = artifacts.load_arrays(work / WINDOW)
+    X, y, holdout = window["X"], window["y"], window["holdout"]
+    parameters = fit.Parameters(**spec["parameters"])
+    task: fit.Task = spec["task"]
+    n_jobs = os.cpu_count()
+    found: dict[str, Any] = {}
+    if holdout.any():
+        trial = fit.fit(X[~holdout], y[~holdout], task=task, parameters=parameters, n_jobs=n_jobs).estimator
+        found |= _scores("challenger", trial, X[holdout])
+    if spec["champion"] is not None:
+        kept = artifacts.load(Path(spec["champion"]["folder"]), spec["champion"]["files"])
+        found |= _scores("champion", kept.estimator, X[holdout])
+    whole = fit.fit(X, y, task=task, parameters=parameters, n_jobs=n_jobs)
+    found |= {"out_of_bag": whole.out_of_bag, "importance": whole.estimator.feature_importances_}
+    found |= _scores("whole", whole.estimator, X[-SMOKE_ROWS:])
+    artifacts.dump_model(whole.estimator, work / artifacts.MODEL)
+    artifacts.dump_arrays(found, work / SCORES)
+
+
+SMOKE_ROWS = 50
+"""Rows whose answers are stored with the version and compared at every load."""
+
+
+def _scores(name: str, estimator: Any, X: Floats) -> dict[str, Any]:
+    classes = getattr(estimator, "classes_", np.empty(0))
+    scores = estimator.predict_proba(X) if len(classes) else estimator.predict(X)
+    return {f"{name}_scores": scores, f"{name}_classes": np.asarray(classes, dtype=np.float64)}
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

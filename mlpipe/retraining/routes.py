@@ -1,0 +1,76 @@
+"""Retraining jobs: ask, look, cancel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from mlpipe import clock, db, errors, web
+from mlpipe.jobs import store as jobs
+from mlpipe.retraining import service
+from mlpipe.schema import messages
+
+blueprint = Blueprint("retraining", __name__)
+
+
+@blueprint.post("/retraining/jobs")
+def post_job() -> Response:
+    """Ask for a retraining; an open one is joined."""
+    reason = messages.decode_reason(web.body()) if request.content_length else None
+    job = service.ask(reason or "Asked for by hand.")
+    return web.answer(_shown(job), 202)
+
+
+@blueprint.get("/retraining/jobs")
+def get_jobs() -> Response:
+    """Return retraining jobs, newest first."""
+    wanted = web.limit()
+    with db.reading() as connection:
+        rows = jobs.page(connection, service.KIND, limit=wanted, before=web.cursor())
+    return web.answer(web.listing(map(_shown, rows), key=lambda job: job.id, rows=rows, wanted=wanted))
+
+
+@blueprint.get("/retraining/jobs/<int:job_id>")
+def get_job(job_id: int) -> Response:
+    """Return one job."""
+    return web.answer(_shown(_job(job_id)))
+
+
+@blueprint.post("/retraining/jobs/<int:job_id>/cancel")
+def post_cancel(job_id: int) -> Response:
+    """Cancel a job that waits, or ask the one that runs to stop."""
+    with db.transaction() as connection:
+        state = jobs.cancel(connection, job_id)
+    job = _job(job_id)
+    if state is None:
+        raise errors.JobConflict(f"Job {job_id} is {job.state} already; only an open job can be cancelled.")
+    return web.answer(_shown(job), 202)
+
+
+def _job(job_id: int) -> jobs.Job:
+    with db.reading() as connection:
+        job = jobs.get(connection, job_id)
+    if job is None or job.kind != service.KIND:
+        raise errors.NotFound(f"There is no retraining job {job_id}.")
+    return job
+
+
+def _shown(job: jobs.Job) -> dict[str, Any]:
+    times = {name: clock.iso(getattr(job, name)) for name in ("created_at", "started_at", "finished_at")}
+    shown: dict[str, Any] = msgspec.to_builtins(job)
+    return shown | times
+
+
+def health() -> tuple[web.HealthStatus, str]:
+    """Say what the newest retraining did."""
+    with db.reading() as connection:
+        newest = jobs.page(connection, service.KIND, limit=1)
+    if not newest:
+        return "waiting", "Nothing was trained yet."
+    job = newest[0]
+    if job.state == "failed":
+        return "degraded", f"Job {job.id} failed: {job.sentence}"
+    state = job.state.replace("_", " ")
+    return "ok", f"Job {job.id} {f'is {state}' if job.state in jobs.OPEN else state}: {job.sentence or job.reason}"

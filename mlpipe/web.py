@@ -1,0 +1,255 @@
+"""What routes share: bodies in, answers and problems out, request ids, health, paging."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import orjson
+from flask import Blueprint, Flask, Response, current_app, g, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from mlpipe import errors, logs
+from mlpipe.settings import Settings
+
+logger = logging.getLogger("mlpipe.dashboard.errors")
+
+STATUS = {
+    "malformed_body": 400,
+    "invalid_query": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "batch_conflict": 409,
+    "deploy_conflict": 409,
+    "job_conflict": 409,
+    "body_too_large": 413,
+    "too_many_rows": 413,
+    "unsupported_media_type": 415,
+    "schema_violation": 422,
+    "too_few_samples": 422,
+    "store_unavailable": 503,
+    "no_active_model": 503,
+    "artifact_corrupt": 503,
+}
+"""Error code -> HTTP status; an error without a line here is a fault of mlpipe (500)."""
+
+RETRY_AFTER_S = {"store_unavailable": 1, "no_active_model": 5, "artifact_corrupt": 30}
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 1000
+
+HealthStatus = Literal["ok", "waiting", "degraded", "down"]
+HealthCheck = Callable[[], tuple[HealthStatus, str]]
+
+blueprint = Blueprint("web", __name__)
+
+
+def init(app: Flask, settings: Settings) -> None:
+    """Give an app its request ids, problem documents and health paths."""
+    app.config["MLPIPE"] = settings
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.extensions["mlpipe.health"] = {}
+    app.before_request(_begin)
+    app.after_request(_end)
+    app.register_error_handler(errors.MlpipeError, _on_mlpipe_error)
+    app.register_error_handler(HTTPException, _on_http_error)
+    app.register_error_handler(Exception, _on_fault)
+    app.register_blueprint(blueprint)
+
+
+def settings() -> Settings:
+    """Return the settings of the current app."""
+    found: Settings = current_app.config["MLPIPE"]
+    return found
+
+
+# Requests -------------------------------------------------------------------------------------------------------
+
+
+def _begin() -> None:
+    wanted = request.headers.get("X-Request-ID", "")
+    g.request_id = wanted if REQUEST_ID.fullmatch(wanted) else uuid.uuid4().hex
+    logs.set_trace(g.request_id)
+
+
+def _end(response: Response) -> Response:
+    response.headers["X-Request-ID"] = g.get("request_id", "-")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def request_id() -> str:
+    """Return the id of the request that is being answered."""
+    found: str = g.request_id
+    return found
+
+
+def body(*types: str) -> bytes:
+    """Return the request's body.
+
+    Raises
+    ------
+    errors.UnsupportedMediaType
+        The content type is none of `types`, default application/json.
+    errors.BodyTooLarge
+        It has more than ``max_body_bytes`` bytes.
+    """
+    wanted = types or ("application/json",)
+    if request.mimetype not in wanted:
+        raise errors.UnsupportedMediaType(
+            f"Content-Type is {errors.quoted(request.mimetype or 'missing')}; send {' or '.join(wanted)}."
+        )
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding != "identity":
+        raise errors.UnsupportedMediaType(
+            f"Content-Encoding {errors.quoted(encoding)} is not read here; send the body as it is."
+        )
+    return request.get_data(cache=False)
+
+
+def limit() -> int:
+    """Return ``?limit=``, 1 to 1,000, default 50."""
+    return query_int("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT) or DEFAULT_LIMIT
+
+
+def cursor() -> int | None:
+    """Return ``?cursor=``, which clients take from ``next`` of the page before."""
+    return query_int("cursor", None, low=0, high=2**62)
+
+
+def query_int(name: str, default: int | None, *, low: int, high: int) -> int | None:
+    """Return a whole number of the query string.
+
+    Raises
+    ------
+    errors.InvalidQuery
+        It is not a whole number from low to high.
+    """
+    text = request.args.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch(r"[0-9]{1,18}", text) or not low <= int(text) <= high:
+        raise errors.InvalidQuery(f"?{name}={errors.quoted(text)} must be a whole number from {low} to {high}.")
+    return int(text)
+
+
+# Answers --------------------------------------------------------------------------------------------------------
+
+
+def answer(value: Any, status: int = 200) -> Response:
+    """Return a value as JSON; NaN and infinities become null."""
+    return Response(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), status, mimetype="application/json")
+
+
+def listing(items: Iterable[Any], *, key: Callable[[Any], int], rows: list[Any], wanted: int) -> dict[str, Any]:
+    """Return a page of a list: its items, and the cursor of the next page or null."""
+    return {"items": list(items), "next": str(key(rows[-1])) if len(rows) == wanted else None}
+
+
+def problem(status: int, *, code: str, title: str, detail: str, **members: Any) -> Response:
+    """Return an RFC 9457 problem document."""
+    document = {
+        "type": f"urn:mlpipe:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": g.get("request_id", "-"),
+        **members,
+    }
+    response = Response(orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), status)
+    response.headers["Content-Type"] = "application/problem+json"
+    if code in RETRY_AFTER_S:
+        response.headers["Retry-After"] = str(RETRY_AFTER_S[code])
+    return response
+
+
+def problem_of(error: errors.MlpipeError) -> Response:
+    """Return the problem document of an error that was raised on purpose."""
+    members = dict(error.figures)
+    if isinstance(error, errors.SchemaViolation):
+        members["errors"] = [
+            {"pointer": fault.pointer, "code": fault.code, "detail": fault.detail} for fault in error.violations
+        ]
+        members["errors_total"] = error.total
+    status = STATUS.get(error.code, 500)
+    return problem(status, code=error.code, title=error.title, detail=error.detail, **members)
+
+
+def _on_mlpipe_error(error: errors.MlpipeError) -> Response:
+    if STATUS.get(error.code, 500) >= 500:
+        logger.warning("%s %s: %s: %s", request.method, request.path, error.code, error.detail)
+    return problem_of(error)
+
+
+def _on_http_error(error: HTTPException) -> Response:
+    if isinstance(error, RequestEntityTooLarge):
+        most = settings().max_body_bytes
+        return problem_of(errors.BodyTooLarge(f"The body has more than {most:,} bytes. Send it in parts.", limit=most))
+    status = error.code or 500
+    code = error.name.lower().replace(" ", "_")
+    response = problem(status, code=code, title=error.name, detail=error.description or error.name)
+    for name, value in error.get_headers():
+        if name.lower() not in {"content-type", "content-length"}:
+            response.headers[name] = value
+    return response
+
+
+def _on_fault(error: Exception) -> Response:
+    logger.error("%s %s failed", request.method, request.path, exc_info=error)
+    detail = "mlpipe has made a mistake; the log has the details under this request id. Nothing else is affected."
+    return problem(500, code="internal_error", title="mlpipe failed to answer", detail=detail)
+
+
+# Health ---------------------------------------------------------------------------------------------------------
+
+
+def add_health(app: Flask, name: str, check: HealthCheck) -> None:
+    """Add one line to ``/health``; `check` returns a status and a sentence."""
+    app.extensions["mlpipe.health"][name] = check
+
+
+def health() -> dict[str, Any]:
+    """Return the state of every component, and of the whole: the worst of them."""
+    components = {name: _checked(check) for name, check in current_app.extensions["mlpipe.health"].items()}
+    states = {component["status"] for component in components.values()}
+    worst = next((state for state in ("down", "degraded") if state in states), "ok")
+    return {"status": worst, "components": components}
+
+
+def _checked(check: HealthCheck) -> dict[str, str]:
+    try:
+        status, detail = check()
+    except errors.MlpipeError as fault:
+        status, detail = "down", fault.detail
+    return {"status": status, "detail": detail}
+
+
+@blueprint.get("/health")
+def get_health() -> Response:
+    """Say how every component is: 200, or 503 when one is down."""
+    report = health()
+    shown = report if g.get("trusted", False) else {"status": report["status"]}
+    return answer(shown, 503 if report["status"] == "down" else 200)
+
+
+@blueprint.get("/health/live")
+def get_live() -> Response:
+    """Say that the process answers."""
+    return answer({"status": "ok"})
+
+
+@blueprint.get("/health/ready")
+def get_ready() -> Response:
+    """Say whether requests can be served: the database answers and a model is loaded."""
+    components = health()["components"]
+    parts = {name: components[name] for name in ("database", "model") if name in components}
+    is_ready = all(part["status"] in {"ok", "degraded"} for part in parts.values())
+    shown = {"components": parts} if g.get("trusted", False) else {}
+    return answer({"status": "ok" if is_ready else "not_ready"} | shown, 200 if is_ready else 503)
