@@ -158,6 +158,18 @@ def moment(us: int, now_us: int) -> str:
     return f"{then.day} {then:%B}{'' if then.year == now.year else f' {then.year}'}, {then:%H:%M}"
 
 
+def at(us: int, now_us: int) -> str:
+    """Return a time with the word that goes before it.
+
+    Examples
+    --------
+    >>> at(0, 60_000_000), at(0, 86_400_000_000)
+    ('at 00:00', 'on 1 January, 00:00')
+    """
+    text = moment(us, now_us)
+    return f"on {text}" if "," in text else f"at {text}"
+
+
 def day(us: int) -> str:
     """Return the date and time of a page's head.
 

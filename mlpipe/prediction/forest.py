@@ -8,14 +8,14 @@ they differ the public call serves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import joblib
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import ensemble
+from sklearn import base, ensemble
 from sklearn.utils import get_tags
 
 Floats = NDArray[np.float64]
@@ -36,8 +36,21 @@ CHUNK: Final = 16_384
 N_PROBES: Final = 256
 """Rows made from the forest's own thresholds to verify it; the public call needs about 4 ms for them."""
 
+N_ALONE: Final = 64
+"""Rows that are also asked one by one, since one row takes a way of its own; 2 ms."""
+
 MISSING_SHARE: Final = 0.05
 """Share of NaN among the probes' values: at depth 10 about 40 % of the paths meet one."""
+
+BALANCED: Final = 1.4
+"""Depth over mean path up to which stepping wins at any size: a step takes 3 ns a level, down to the deepest
+leaf; ``tree_.predict`` 4.4 ns a level of the row's own path (benchmarks/forest_kernel.py)."""
+
+MANY_ROWS: Final = 128
+"""Rows from which adding trees wins for an unbalanced forest: measured 60 to 400 for 1e4 to 1e6 nodes."""
+
+FEW_TREES: Final = 0.5
+"""Trees per level below which adding trees wins at any size: a call of a tree takes about as long as a level."""
 
 LEAF: Final = -1
 """How scikit-learn marks a node without children."""
@@ -65,7 +78,9 @@ class PublicCall:
     Parameters
     ----------
     estimator : object
-        Anything with ``predict_proba`` or ``predict``.
+        Anything with ``predict_proba``, or with a ``predict`` that answers numbers.
+    exact_kernel : bool
+        Always false; kept as a field so that every scorer shows it.
 
     Examples
     --------
@@ -91,7 +106,8 @@ class PublicCall:
         """Return what the estimator answers, as float64."""
         # n_jobs may hide anywhere in a pipeline; this setting binds all of them, in this thread alone.
         with joblib.parallel_config(backend="sequential"):
-            return np.asarray(getattr(self.estimator, self._method)(X), dtype=np.float64)
+            answer: Floats = np.asarray(getattr(self.estimator, self._method)(X), dtype=np.float64)
+        return answer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,12 +128,20 @@ class FlatForest:
         First node of each tree, in the forest's order.
     depth : int
         Levels of the deepest tree.
+    n_features : int
+        Columns d of a row.
+    n_step : float
+        Fewer rows than this are stepped, more are added tree by tree; from 0 to infinity.
     regressor : bool
         Whether the answer is (n,) rather than (n, k).
     allows_missing : bool
         Whether the public call takes NaN.
     trees : sequence
         The ``tree_`` objects: they answer for many rows at once where trees are deep.
+    exact_kernel : bool
+        Always true.
+    name : str
+        For people.
 
     Notes
     -----
@@ -132,7 +156,7 @@ class FlatForest:
     divided once, as scikit-learn does: ``np.add.reduce`` over the first axis adds whole rows in order, unless
     a row is one number, where it would add in pairs; there ``np.add.accumulate`` keeps the order.
 
-    Cost: six passes over (t, n) numbers per level.
+    Cost: seven passes over (t, n) numbers per level, 3 ns a number; 2 us a level at least.
     """
 
     column: Indices
@@ -141,6 +165,8 @@ class FlatForest:
     value: Floats
     roots: Indices
     depth: int
+    n_features: int
+    n_step: float
     regressor: bool
     allows_missing: bool
     trees: Sequence[Any]
@@ -148,8 +174,18 @@ class FlatForest:
     name: str = "flat forest"
 
     def __call__(self, X: Floats) -> Floats:
-        """Return the mean over trees: (n, k) probabilities, or (n,) values of a regressor."""
-        return self.step(X)
+        """Return the mean over trees: (n, k) probabilities, or (n,) values of a regressor.
+
+        Raises
+        ------
+        ValueError
+            When `X` has other columns than the model, or NaN that the model does not take.
+        """
+        if X.shape[1] != self.n_features:
+            raise ValueError(f"got {X.shape[1]} columns, the forest was trained on {self.n_features}")
+        if not self.allows_missing and np.isnan(X).any():
+            raise ValueError("got missing values, the forest was trained with an option that takes none")
+        return self.step(X) if len(X) < self.n_step else self.add_trees(X)
 
     def step(self, X: Floats) -> Floats:
         """Answer by stepping all trees together, a chunk of rows at a time."""
@@ -163,7 +199,7 @@ class FlatForest:
 
     def add_trees(self, X: Floats) -> Floats:
         """Answer by adding what each tree answers, without the ceremony around it."""
-        rows = X.astype(np.float32)
+        rows = np.ascontiguousarray(X, dtype=np.float32)
         total = np.zeros((len(X), self.value.shape[1]))
         for tree in self.trees:
             total += tree.predict(rows)
@@ -173,7 +209,7 @@ class FlatForest:
     def _step_chunk(self, X: Floats) -> Floats:
         mirrored = _mirror(X)
         leaves = self._leaves_of_one(mirrored[0]) if len(X) == 1 else self._leaves(mirrored)
-        values = self.value.take(leaves, axis=0).reshape(self.roots.size, len(X), -1)
+        values = self.value.take(leaves, axis=0).reshape(self.roots.size, len(X), self.value.shape[1])
         total = _add_in_order(values)
         total /= self.roots.size
         return total
@@ -211,9 +247,10 @@ def _mirror(X: Floats) -> Singles:
 
 
 def _add_in_order(values: Floats) -> Floats:
-    if values[0].size > 1:
-        return np.add.reduce(values, axis=0)
-    return np.add.accumulate(values, axis=0)[-1]
+    ordered = values[0].size > 1
+    total: Floats = np.add.reduce(values, axis=0) if ordered else np.add.accumulate(values, axis=0)[-1]
+    total += 0.0  # scikit-learn starts from zeros, which makes a sum of negative zeros positive
+    return total
 
 
 def compile_estimator(estimator: Any, *, X_check: Floats | None = None) -> Scorer:
@@ -249,7 +286,7 @@ def compile_estimator(estimator: Any, *, X_check: Floats | None = None) -> Score
     if type(estimator) not in FORESTS or estimator.n_outputs_ != 1:
         return public
     forest = flatten(estimator)
-    checks = [probes(forest, estimator.n_features_in_, np.random.default_rng(0))]
+    checks = [probes(forest, np.random.default_rng(0))]
     if X_check is not None and len(X_check):
         checks.append(X_check)
     return forest if all(agrees(forest, public, X) for X in checks) else public
@@ -268,17 +305,35 @@ def flatten(estimator: Any) -> FlatForest:
     roots = np.cumsum([0, *sizes[:-1]], dtype=np.intp)
     nodes = [_flatten_tree(tree) for tree in trees]
     column, threshold, first, value = (np.concatenate(part) for part in zip(*nodes, strict=True))
+    first += np.repeat(roots, sizes)
+    for array in (column, threshold, first, value, roots):
+        array.flags.writeable = False
     return FlatForest(
         column=column,
         threshold=threshold,
-        first=first + np.repeat(roots, sizes),
+        first=first,
         value=value,
         roots=roots,
         depth=max(tree.max_depth for tree in trees),
-        regressor=hasattr(estimator, "predict_proba") is False,
+        n_features=estimator.n_features_in_,
+        n_step=_rows_to_step(trees),
+        regressor=base.is_regressor(estimator),
         allows_missing=_allows_missing(estimator),
-        trees=trees,
+        trees=tuple(trees),
     )
+
+
+def _rows_to_step(trees: Sequence[Any]) -> float:
+    depth = max(tree.max_depth for tree in trees)
+    if len(trees) < FEW_TREES * depth:
+        return 0
+    mean_path = sum(_mean_path(tree) for tree in trees) / len(trees)
+    return np.inf if depth <= BALANCED * mean_path else MANY_ROWS
+
+
+def _mean_path(tree: Any) -> float:
+    weight = tree.weighted_n_node_samples
+    return float(weight[tree.children_left != LEAF].sum() / weight[0])
 
 
 def _allows_missing(estimator: Any) -> bool:
@@ -311,15 +366,13 @@ def _comparable(threshold: Floats, stays: NDArray[np.bool_]) -> Singles:
     return np.where(stays, down, np.nextafter(-down, lowest))
 
 
-def probes(forest: FlatForest, n_features: int, rng: np.random.Generator) -> Floats:
+def probes(forest: FlatForest, rng: np.random.Generator) -> Floats:
     """Draw rows that lie on the forest's thresholds, one float32 beside them, and in part are missing.
 
     Parameters
     ----------
     forest : FlatForest
         Whose thresholds; NaN is drawn only if it allows them.
-    n_features : int
-        Columns d of the model.
     rng : Generator
         Draws the rows.
 
@@ -327,27 +380,42 @@ def probes(forest: FlatForest, n_features: int, rng: np.random.Generator) -> Flo
     -------
     (N_PROBES, d) float64
     """
-    X = np.column_stack([_near_thresholds(forest, j, n_features, rng) for j in range(n_features)])
+    X = np.column_stack([_near_thresholds(forest, j, rng) for j in range(forest.n_features)])
     if forest.allows_missing:
         X[rng.random(X.shape) < MISSING_SHARE] = np.nan
     return X
 
 
-def _near_thresholds(forest: FlatForest, j: int, n_features: int, rng: np.random.Generator) -> Floats:
+def _near_thresholds(forest: FlatForest, j: int, rng: np.random.Generator) -> Floats:
     inner = np.isfinite(forest.threshold)
     plain = forest.threshold[inner & (forest.column == j)]
-    mirrored = -forest.threshold[inner & (forest.column == j + n_features)]
-    near = np.concatenate([plain, mirrored, np.zeros(1, np.float32)])
-    drawn = rng.choice(near, N_PROBES)
-    return np.nextafter(drawn, rng.choice([-np.inf, 0.0, np.inf], N_PROBES).astype(np.float32)).astype(np.float64)
+    mirrored = -forest.threshold[inner & (forest.column == j + forest.n_features)]
+    drawn = rng.choice(np.concatenate([plain, mirrored, np.zeros(1, np.float32)]), N_PROBES)
+    aims = rng.choice([-np.inf, np.inf], N_PROBES).astype(np.float32)
+    beside: Singles = np.where(rng.random(N_PROBES) < 2 / 3, np.nextafter(drawn, aims), drawn)
+    return beside.astype(np.float64)
 
 
 def agrees(forest: FlatForest, public: Scorer, X: Floats) -> bool:
-    """Tell whether both ways of the forest equal the public call bit for bit, at once and row by row."""
-    want = public(X)
-    alone: Iterator[Floats] = (forest.step(X[i : i + 1])[0] for i in range(min(len(X), 32)))
+    """Tell whether the forest equals the public call bit for bit, by either way, at once and row by row.
+
+    Parameters
+    ----------
+    forest : FlatForest
+        To be verified.
+    public : Scorer
+        What it has to equal.
+    X : (n, d) float64
+        At least one row.
+    """
+    wanted = public(X)
+    alone = np.concatenate([forest.step(X[i : i + 1]) for i in range(min(len(X), N_ALONE))])
     return (
-        np.array_equal(forest.step(X), want)
-        and np.array_equal(forest.add_trees(X), want)
-        and all(np.array_equal(one, row) for one, row in zip(alone, want, strict=False))
+        _same_bits(forest.step(X), wanted)
+        and _same_bits(forest.add_trees(X), wanted)
+        and _same_bits(alone, wanted[:N_ALONE])
     )
+
+
+def _same_bits(a: Floats, b: Floats) -> bool:
+    return a.shape == b.shape and a.tobytes() == b.tobytes()
