@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import config
+from config import load as _load
 
-_settings = config.load()
+_settings = _load()
 
 bind = _settings.binds
 workers = _settings.workers

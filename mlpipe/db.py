@@ -149,6 +149,11 @@ def _translated() -> Iterator[None]:
         ) from fault
 
 
+def as_dict(row: sa.Row[Any]) -> dict[str, Any]:
+    """Return a row by column name, with names that are plain text (SQLAlchemy's own are not, and orjson minds)."""
+    return {str(name): value for name, value in row._mapping.items()}
+
+
 def is_postgresql(connection: sa.Connection) -> bool:
     """Say whether this connection leads to PostgreSQL."""
     return connection.dialect.name == "postgresql"
@@ -156,10 +161,9 @@ def is_postgresql(connection: sa.Connection) -> bool:
 
 def upgrade(app: Flask, settings: Settings) -> None:
     """Bring the tables to the newest migration; processes that start at once migrate once."""
-    config = migrate.get_config(str(MIGRATIONS))
-    head = ScriptDirectory.from_config(config).get_current_head()
-    settings.home.mkdir(parents=True, exist_ok=True)
     with app.app_context():
+        config = migrate.get_config(str(MIGRATIONS))
+        head = ScriptDirectory.from_config(config).get_current_head()
         if _revision() == head:
             return
         with _migration_lock(settings):

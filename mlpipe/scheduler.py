@@ -56,6 +56,7 @@ class Background:
 
     def start(self) -> None:
         """Start the threads of this process."""
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a tick that finds the last one at work is no news
         self.worker = jobs.worker_name()
         self._pid = os.getpid()
         self._started_at = clock.now_us()

@@ -183,7 +183,7 @@ def upgrade() -> None:
     sa.Column('received_at', sa.BigInteger(), nullable=False),
     sa.Column('current', sa.Boolean(), nullable=False, comment='false: corrected by a later row'),
     sa.Column('sample_batch', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True, comment='null: parked'),
-    sa.Column('sample_index', sa.Integer(), nullable=True),
+    sa.Column('sample_position', sa.Integer(), nullable=True),
     sa.Column('predicted_at', sa.BigInteger(), nullable=True),
     sa.Column('model_version', sa.Integer(), nullable=True),
     sa.Column('output', sa.Float(precision=53), nullable=True, comment='what was answered'),

@@ -22,7 +22,7 @@ DROP = 0.02
 """Points below the holdout's figure that count as a drop; in regression, the share of its error (drift.md)."""
 
 SLOW_US = 100_000
-"""99th percentile from which answers feel slow: 0.1 s is felt as at once (Nielsen 1993, Usability Engineering, ch. 5)."""
+"""99th percentile from which answers feel slow: 0.1 s is felt as at once (Nielsen 1993, Usability Engineering, 5.5)."""
 
 STUCK_US = 1_000_000
 """99th percentile from which a person's flow of thought is broken (the same source)."""
@@ -144,13 +144,14 @@ def rank(features: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def right(picture: Picture) -> Answer:
     """Answer how often the serving version is right, against the best constant answer on the same rows."""
     serving = picture.serving
-    quality = serving and quality_of_version(picture, serving.version, serving.task)
+    quality = quality_of_version(picture, serving.version, serving.task) if serving else None
     if serving is None or quality is None:
         return _right("", "Cannot be seen", "quiet", words.UNKNOWN, unit="no label yet", reason=_unlabelled(picture))
     unit = _unit(quality, serving.task)
     shown = measure(quality.value, serving.task)
     if quality.n < MIN_LABELS:
-        reason = f"{words.plural(quality.n, 'label')} of version {serving.version} so far; with {MIN_LABELS} this is answered."
+        known = words.plural(quality.n, "label")
+        reason = f"{known} of version {serving.version} so far; with {MIN_LABELS} this is answered."
         return _right("", "Too few labels", "wait", shown, unit=unit, reason=reason)
     state, word, icon = _judge(quality, serving)
     return _right(state, word, icon, shown, unit=unit, reason=_compared(quality, picture, serving))

@@ -27,7 +27,8 @@ def _traffic_chart(picture: Picture, _settings: Settings) -> Chart:
     rows = series.rows_by_bin(picture.traffic, grid)
     table = [(words.iso(start), n) for start, n in zip(grid.starts, rows, strict=True)]
     step, total = words.duration(grid.step_us), sum(rows)
-    finding = f"{words.plural(total, 'prediction')} since {words.moment(grid.start_us, picture.now_us)}, at most {words.number(max(rows, default=0))} in {step}."
+    since, most = words.moment(grid.start_us, picture.now_us), words.number(max(rows, default=0))
+    finding = f"{words.plural(total, 'prediction')} since {since}, at most {most} in {step}."
     return Chart(
         name="predictions",
         finding=finding if total else "Nothing was predicted yet.",
@@ -65,7 +66,8 @@ def _drift_finding(picture: Picture, settings: Settings) -> str:
     if latest is None:
         return "No drift check was made yet."
     fired = [report for report in picture.reports if report.score > settings.threshold]
-    above = f"{len(fired)} of the newest {words.plural(len(picture.reports), 'check')} above the alarm at {settings.threshold:g}"
+    checks = words.plural(len(picture.reports), "check")
+    above = f"{len(fired)} of the newest {checks} above the alarm at {settings.threshold:g}"
     last = f", last {words.at(fired[-1].checked_us, picture.now_us)}" if fired else ""
     return f"Drift score {words.figure(latest.score)} now; {above}{last}."
 

@@ -20,9 +20,21 @@ Figure = dict[str, Any]
 SPARK_WIDTH = 1000
 """Units across a sparkline; the picture stretches, its line keeps its width."""
 
+MIN_POINTS = 2
+"""Values that make a line."""
+
 DAY_US = 24 * 3600 * series.SECOND_US
 MAX_MARKS = 5
 """Deploy lines in one chart; older ones are left out, since their labels would cover each other."""
+
+LEAST_BINS = 12
+"""Bins that the traffic chart is wide enough for, so that one prediction is a bar and no wall."""
+
+MANY = 10_000
+"""Predictions in a bin from which the axis counts in thousands."""
+
+FEW = 4
+"""Predictions in a bin up to which the axis counts one by one."""
 
 UNFINISHED = 0.45
 """Opacity of the bin that is not over."""
@@ -30,10 +42,11 @@ UNFINISHED = 0.45
 
 @dataclass(frozen=True, slots=True)
 class Spark:
-    """A small line: its path, the height of the last point, and of the threshold where there is one."""
+    """A small line: its path, where its last point is (in percent and pixels), and the threshold's height."""
 
     path: str
     height: int
+    last_x: float
     last_y: float
     threshold_y: float | None = None
     band: str = ""
@@ -47,7 +60,7 @@ def spark(
     threshold: float | None = None,
     band: Sequence[tuple[float, float] | None] = (),
 ) -> Spark | None:
-    """Return a sparkline, or None where there is nothing to draw; None in `values` breaks the line.
+    """Return a sparkline, or None where no line can be drawn; None in `values` breaks the line.
 
     Its scale reaches from `low` to the highest of the values, the threshold and the band.
 
@@ -57,7 +70,7 @@ def spark(
     'M0.0 10.0L1000.0 0.0'
     """
     known = [value for value in values if value is not None]
-    if not known:
+    if len(known) < MIN_POINTS:
         return None
     top = max([*known, threshold or low, *(ends[1] for ends in band if ends)])
     scale = height / ((top - low) or 1.0)
@@ -70,7 +83,10 @@ def spark(
     uppers = [None if ends is None else point(i, ends[1]) for i, ends in enumerate(band)]
     lowers = [None if ends is None else point(i, ends[0]) for i, ends in enumerate(band)]
     limit = None if threshold is None else height - scale * (threshold - low)
-    return Spark(_path(points), height, round(height - scale * (known[-1] - low), 1), limit, _area(uppers, lowers))
+    last = max(i for i, value in enumerate(values) if value is not None)
+    last_x = 100.0 if last == len(values) - 1 else round(100 * last / (len(values) - 1), 1)
+    last_y = round(height - scale * (known[-1] - low), 1)
+    return Spark(_path(points), height, last_x, last_y, limit, _area(uppers, lowers))
 
 
 def _area(uppers: Sequence[str | None], lowers: Sequence[str | None]) -> str:
@@ -100,11 +116,13 @@ def traffic(grid: series.Grid, rows: Sequence[int], stretches: Sequence[Stretch]
         "marker": {"color": "var(--c1)", "opacity": unfinished},
         "hovertemplate": "%{y:,} predictions<extra></extra>",
     }
-    layout = _layout(grid.start_us, grid.end_us)
-    layout["yaxis"] = {"rangemode": "tozero", "tickformat": "~s" if max(rows, default=0) >= 10_000 else ",d"}
-    if max(rows, default=0) <= 4:
-        layout["yaxis"] |= {"dtick": 1, "range": [0, max(1, *rows, 1) * 1.1]}
-    return _with_marks({"data": [bars], "layout": layout}, stretches, grid.start_us, grid.end_us)
+    most = max(rows, default=0)
+    begin_us = min(grid.start_us, grid.end_us - LEAST_BINS * grid.step_us)
+    layout = _layout(begin_us, grid.end_us)
+    layout["yaxis"] = {"range": [0, 1.15 * max(1, most)], "tickformat": "~s" if most >= MANY else ",d"}
+    if most <= FEW:
+        layout["yaxis"]["dtick"] = 1
+    return _with_marks({"data": [bars], "layout": layout}, stretches, begin_us, grid.end_us)
 
 
 def drift(reports: Sequence[Report], *, threshold: float, interval_us: int, stretches: Sequence[Stretch]) -> Figure:
@@ -158,7 +176,9 @@ def quality(
     layout["yaxis2"] = {"domain": [0, 0.18], "range": [0, 1], "tickvals": [0, 1], "tickformat": ".0%"}
     layout["yaxis9"] = _HATCH_AXIS["yaxis9"] | {"domain": [0.32, 1]}
     layout["shapes"] = [_across(baseline, "var(--c6)")]
-    layout["annotations"] = [_label(0, baseline, f"always {baseline_name}", yanchor="bottom", xref="paper")]
+    layout["annotations"] = [
+        _label(1, baseline, f"always {baseline_name}", yanchor="bottom", xref="paper", xanchor="right")
+    ]
     data = [_band(bins, step_us), _quality_line(bins, step_us, form), _coverage(bins, step_us)]
     gaps = [(one.at_us, one.at_us + step_us) for one in bins if one.quality is None]
     return _with_marks({"data": data + _hatch(_merged(gaps)), "layout": layout}, stretches, start, end)
@@ -168,7 +188,7 @@ def _quality_axis(bins: Sequence[series.QualityBin], task: str, baseline: float)
     known = [one.quality for one in bins if one.quality]
     high = max([baseline, *(one.high for one in known)])
     if task == "regression":
-        return {"range": [0, high * 1.08 or 1.0]}
+        return {"range": [0, high * 1.2 or 1.0]}
     low = min([baseline, *(one.low for one in known)])
     pad = 0.08 * (high - low) or 0.05
     return {"range": [max(0.0, low - pad), min(1.02, high + pad)], "tickformat": ".0%"}
@@ -286,7 +306,7 @@ def _with_marks(figure: Figure, stretches: Sequence[Stretch], start_us: int, end
 
 def _across(y: float, colour: str) -> dict[str, Any]:
     line = {"color": colour, "width": 1.25, "dash": "6px,4px"}
-    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": line}
+    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": line, "layer": "above"}
 
 
 def _upright(at_us: int) -> dict[str, Any]:

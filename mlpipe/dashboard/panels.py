@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,11 @@ from mlpipe.dashboard import answers, figures, series, words
 from mlpipe.dashboard.picture import Picture, Stretch
 from mlpipe.settings import Settings
 
-FRESH_WORKER_US = 30 * series.SECOND_US
-"""Age of a worker's last sign from which it is left out: it has been stopped."""
+FRESH_WORKER_US = 15 * series.SECOND_US
+"""Age of a worker's last sign from which it counts as gone, as in `jobs.service`."""
+
+MAX_FEATURES = 40
+"""Features of the newest check that are listed; the rest is counted."""
 
 METRICS = {
     "accuracy": "right",
@@ -57,6 +60,7 @@ class Feature:
 
 
 def sparks(picture: Picture, settings: Settings) -> dict[str, figures.Spark | None]:
+    """Return the traces of the three answers."""
     task = picture.serving.task if picture.serving else ""
     bins = series.quality_bins(picture, series.grid_of(picture), task)
     known = [one.quality for one in bins]
@@ -64,21 +68,20 @@ def sparks(picture: Picture, settings: Settings) -> dict[str, figures.Spark | No
     return {
         "fresh": figures.spark([report.score for report in picture.reports], threshold=settings.threshold),
         "right": figures.spark(
-            [one and one.value for one in known],
+            [one.value if one else None for one in known],
             low=0.0 if task == "regression" else low,
-            band=[one and (one.low, one.high) for one in known],
+            band=[(one.low, one.high) if one else None for one in known],
         ),
         "fast": figures.spark(series.latency_trace(picture.latencies)),
     }
 
 
 def change(picture: Picture, serving: Stretch) -> dict[str, str]:
+    """Return why the serving version serves, as a sentence and facts."""
     replaced = picture.replaced
     before = f"replaced version {replaced.version}" if replaced else "began to serve"
     facts = {
-        "sentence": f"Version {serving.version} {before} on {since}"
-        if "," in since
-        else f"Version {serving.version} {before} at {since}",
+        "sentence": f"Version {serving.version} {before} {words.at(serving.since_us, picture.now_us)}",
         "Why": serving.reason,
         "By": serving.by,
     }
@@ -122,6 +125,7 @@ def _effect(picture: Picture, serving: Stretch) -> str:
 
 
 def tiles(picture: Picture, settings: Settings) -> list[Tile]:
+    """Return the small figures: traffic, labels, next check, what is stored."""
     return [
         _tile_predictions(picture),
         _tile_labels(picture),
@@ -161,7 +165,7 @@ def _tile_labels(picture: Picture) -> Tile:
     bins = series.quality_bins(picture, series.grid_of(picture), picture.serving.task if picture.serving else "")
     return Tile(
         label="Labels known",
-        figure=words.share(known / n_rows) if n_rows else words.UNKNOWN,
+        figure=words.whole_share(known, n_rows),
         unit=f"{words.number(known)} of {words.plural(n_rows, 'prediction')}",
         line=f"newest label came {words.at(newest, picture.now_us)}" if newest else "no label has come yet",
         spark=figures.spark([one.coverage for one in bins], height=28),
@@ -195,34 +199,49 @@ def _tile_stored(picture: Picture) -> Tile:
     )
 
 
-def workers(picture: Picture, serving: Stretch) -> str:
+def workers(picture: Picture) -> str:
+    """Say how many workers give signs of life and what they serve."""
+    served = picture.serving.version if picture.serving else None
     alive = [note for note in picture.of("worker") if picture.now_us - note.last_us < FRESH_WORKER_US]
     if not alive:
-        return "No worker has given a sign for 30 seconds."
-    on = sum(note.version == serving.version for note in alive)
+        return "No worker has given a sign for 15 seconds."
+    on = sum(note.version == served for note in alive)
+    if served is None:
+        return words.plural(len(alive), "worker")
     if on == len(alive):
-        return f"{words.plural(on, 'worker')}, {'all on' if on > 1 else 'on'} version {serving.version}"
+        return f"{words.plural(on, 'worker')}, {'all on' if on > 1 else 'on'} version {served}"
     others = sorted(
-        {
-            f"version {note.version}" if note.version else "no version"
-            for note in alive
-            if note.version != serving.version
-        }
+        {f"version {note.version}" if note.version else "no version" for note in alive if note.version != served}
     )
-    return f"{on} of {words.plural(len(alive), 'worker')} on version {serving.version}, others on {', '.join(others)}"
+    return f"{on} of {words.plural(len(alive), 'worker')} on version {served}, others on {', '.join(others)}"
 
 
 # Drift, performance, latency ------------------------------------------------------------------------------------
 
 
-def feature(one: Mapping[str, Any], settings: Settings) -> Feature:
-    corrected, floor = one.get("psi_corrected") or 0.0, one.get("noise_floor") or 0.0
+def ranking(features: Sequence[Mapping[str, Any]], settings: Settings) -> list[Feature]:
+    """Return the rows of the ranking, their bars on one scale."""
+    ranked = answers.rank(features)[:MAX_FEATURES]
+    ends = (_floor(one) + max(_moved(one), settings.threshold) for one in ranked)
+    scale = 100 / (1.05 * max(ends, default=1.0) or 1.0)
+    return [_feature(one, settings, scale) for one in ranked]
+
+
+def _moved(one: Mapping[str, Any]) -> float:
+    return float(one.get("psi_corrected") or 0.0)
+
+
+def _floor(one: Mapping[str, Any]) -> float:
+    return float(one.get("noise_floor") or 0.0)
+
+
+def _feature(one: Mapping[str, Any], settings: Settings, scale: float) -> Feature:
+    corrected, floor = _moved(one), _floor(one)
     p, psi = one.get("p_adjusted"), one.get("psi")
     certain = p is not None and p < settings.alpha
     state, word, icon = ("ok", "Stable", "ok")
     if corrected > settings.threshold:
         state, word, icon = ("bad", "Drift", "drift") if certain else ("warn", "Not certain", "quiet")
-    whole = max(floor + corrected, floor + settings.threshold) * 1.1 or 1.0
     effective = one.get("effective_rows")
     return Feature(
         name=str(one.get("name", "")),
@@ -232,15 +251,16 @@ def feature(one: Mapping[str, Any], settings: Settings) -> Feature:
         moved=words.figure(corrected),
         psi=words.figure(psi),
         floor=words.figure(floor),
-        bar_floor=round(100 * floor / whole, 1),
-        bar_moved=round(100 * corrected / whole, 1),
-        bar_alarm=round(100 * (floor + settings.threshold) / whole, 1),
+        bar_floor=round(scale * floor, 1),
+        bar_moved=round(scale * corrected, 1),
+        bar_alarm=round(scale * (floor + settings.threshold), 1),
         chance=words.chance(p),
         effective=words.UNKNOWN if effective is None else words.number(effective),
     )
 
 
 def performance(picture: Picture, serving: Stretch) -> list[tuple[str, str]]:
+    """Return the quality of each version beside the best constant answer and the holdout."""
     facts = []
     versions = dict.fromkeys(stretch.version for stretch in picture.stretches)
     for version in versions:
@@ -263,10 +283,11 @@ def performance(picture: Picture, serving: Stretch) -> list[tuple[str, str]]:
 
 
 def latency(picture: Picture) -> list[tuple[str, str]]:
+    """Return percentiles of the newest requests' latency."""
     values = [request.latency_us for request in picture.latencies]
+    if len(values) == 1:
+        return [("The only one", words.milliseconds(values[0]))]
     if not values:
         return []
     parts = (("Median", 0.5), ("Slowest 1 in 10", 0.9), ("Slowest 1 in 100", 0.99), ("Slowest", 1.0))
     return [(name, words.milliseconds(series.percentile(values, part))) for name, part in parts]
-
-

@@ -38,6 +38,7 @@ class Totals:
     newest_label_us: int | None
     rows_since_check: int
     n_batches: int
+    batches_cut: bool
     n_rows: int
     n_labelled: int
     database_bytes: int

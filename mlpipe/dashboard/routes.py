@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 from flask import Blueprint, Response, render_template, request
 
 from mlpipe import clock, errors, web
-from mlpipe.dashboard import service, words
+from mlpipe.dashboard import pages, service, words
 
 logger = logging.getLogger("mlpipe.dashboard")
 
@@ -19,7 +20,18 @@ YEAR_S = 365 * 24 * 3600
 """How long a file whose name carries its version may be kept."""
 
 PARTS = {
-    "overview": ("head", "answers", "events", "change", "tiles", "decisions", "drift", "performance", "traffic", "system"),
+    "overview": (
+        "head",
+        "answers",
+        "events",
+        "change",
+        "tiles",
+        "decisions",
+        "drift",
+        "performance",
+        "traffic",
+        "system",
+    ),
     "empty": ("head", "events", "steps", "decisions", "system"),
 }
 """The parts of each page that polling replaces one by one; a part is ``templates/parts/<page>-<part>.html``, or
@@ -29,7 +41,7 @@ SHARED_PARTS = frozenset({"head", "events", "decisions", "system"})
 
 blueprint = Blueprint("dashboard", __name__)
 
-for _name, _filter in {
+FILTERS: dict[str, Callable[..., Any]] = {
     "number": words.number,
     "iso": words.iso,
     "kind_name": words.kind_name,
@@ -38,7 +50,8 @@ for _name, _filter in {
     "moment": words.moment,
     "share": words.share,
     "figure": words.figure,
-}.items():
+}
+for _name, _filter in FILTERS.items():
     blueprint.add_app_template_filter(_filter, _name)
 
 
@@ -59,8 +72,10 @@ def get_overview() -> Response:
         logger.warning("overview: %s", fault.detail)
         text = render_template("unavailable.html", now_us=clock.now_us(), plotly=None)
         return _html(text, 503)
-    plotly = service.plotly_version() if page.page == "overview" else None
-    return _html(render_template(f"{page.page}.html", page=page, parts=PARTS[page.page], plotly=plotly))
+    plotly = service.plotly_version() if page.name == "overview" else None
+    return _html(
+        render_template(f"{page.name}.html", page=page, parts=PARTS[page.name], plotly=plotly, figures=_figures(page))
+    )
 
 
 def _html(text: str, status: int = 200) -> Response:
@@ -73,18 +88,22 @@ def _html(text: str, status: int = 200) -> Response:
 def get_overview_data() -> Response:
     """Answer the overview as values, figures and finished parts; 304 while nothing has moved."""
     page = service.page(web.settings(), web.health())
-    parts = {name: render_template(part_file(page.page, name), page=page) for name in PARTS[page.page]}
-    charts = {name: chart.figure for name, chart in getattr(page, "charts", {}).items()}
-    known = {"page": page.page, "title": page.title, "busy": page.busy, "parts": parts, "figures": charts}
+    parts = {name: render_template(part_file(page.name, name), page=page, polled=True) for name in PARTS[page.name]}
+    known = {"page": page.name, "title": page.title, "busy": page.busy, "parts": parts, "figures": _figures(page)}
     tag = hashlib.sha256(orjson.dumps(known)).hexdigest()[:32]
     response = web.answer(known | {"at": words.iso(page.now_us), "values": _values(page)})
     response.set_etag(tag)
     response.headers["Cache-Control"] = "no-cache"
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
-def _values(page: service.Overview | service.Empty) -> dict[str, Any]:
-    hidden = {"charts", "sparks", "page", "now_us", "title"}
+def _figures(page: pages.Page) -> dict[str, Any]:
+    return {name: chart.figure for name, chart in page.charts.items()} if isinstance(page, pages.Overview) else {}
+
+
+def _values(page: pages.Page) -> dict[str, Any]:
+    hidden = {"charts", "sparks", "name", "now_us", "title"}
     names = (field.name for field in dataclasses.fields(page) if field.name not in hidden)
     return {name: getattr(page, name) for name in names}
 

@@ -22,7 +22,7 @@ MOST_QUALITY_BINS = 56
 LABELS_PER_BIN = 30
 """Labels that a bin of the quality chart should hold on average; with fewer, a 95 % range is wider than 36 points."""
 
-Z95 = 1.959964
+Z95 = 1.959963984540054
 """Quantile of the normal distribution: two-sided 95 %."""
 
 MISSED_CHECKS = 3

@@ -110,7 +110,8 @@ def read_totals(connection: sa.Connection, *, since_us: int, min_samples: int) -
         *served.c,
     ).select_from(stored.outerjoin(served, sa.true()))
     rows = connection.execute(query).mappings().all()
-    totals = Totals(**{name[6:]: rows[0][name] or 0 for name in rows[0] if name.startswith("total_")})
+    values = {name[6:]: rows[0][name] or 0 for name in rows[0] if name.startswith("total_")}
+    totals = Totals(**values, batches_cut=values["n_batches"] >= MAX_BATCHES)
     stretches = (_stretch(row) for row in rows if row["id"] is not None)
     return totals, tuple(sorted(stretches, key=lambda stretch: -stretch.id))
 
@@ -146,7 +147,7 @@ def _stretch(row: sa.RowMapping) -> Stretch:
     return Stretch(**(values | {"open": bool(row["open"])}))
 
 
-def _stored() -> sa.Select[Any]:
+def _stored() -> sa.Select[Any, Any, Any]:
     newest = (
         sa.select(feature_batches.c.n_rows, feature_batches.c.n_labelled)
         .order_by(feature_batches.c.id.desc())
@@ -178,8 +179,9 @@ def _figures(since_us: int, min_samples: int) -> dict[str, sa.ScalarSelect[Any]]
 def _rows_since_check(min_samples: int) -> sa.Select[Any]:
     # A request has at least one row, so `min_samples` requests are enough to know that a check may run.
     active = sa.select(deployments.c.model_version).where(deployments.c.open.is_(True)).scalar_subquery()
+    newest = sa.select(sa.func.max(drift_reports.alias().c.id)).scalar_subquery()
     checked = sa.select(sa.func.max(drift_reports.c.last_prediction)).where(
-        drift_reports.c.id == sa.select(sa.func.max(drift_reports.c.id)).scalar_subquery()
+        drift_reports.c.id > newest - MAX_REPORTS, drift_reports.c.model_version == active
     )
     new = (
         sa.select(predictions.c.n_rows)

@@ -12,20 +12,20 @@ UNKNOWN = "\N{EM DASH}"
 MAX_NAME = 40
 """Characters of a column's or class's name in a sentence."""
 
-BADGES: tuple[tuple[tuple[str, ...], str, str], ...] = (
-    (("fail", "corrupt", "error", "dead", "down", "refus", "gave_up"), "bad", "bad"),
-    (("rollback", "rolled", "retire"), "warn", "back"),
-    (("hold", "held", "reject", "skip"), "warn", "hold"),
-    (("wait", "late"), "", "wait"),
-    (("cancel",), "", "quiet"),
-    (("promot", "deploy", "activat", "register", "swap"), "ok", "up"),
-    (("ask", "operator", "person"), "info", "person"),
-    (("drift", "trigger", "drop", "moved"), "bad", "drift"),
-    (("harmless",), "info", "ok"),
-    (("stable", "check", "recover", "resolved", "well"), "ok", "ok"),
-    (("train", "fit", "run", "start"), "info", "run"),
-)
-"""Parts of a kind's name -> colour and shape; the first line that fits counts."""
+BADGES: dict[str, tuple[str, str]] = {
+    "stable": ("ok", "ok"),
+    "harmless": ("info", "ok"),
+    "drift": ("bad", "drift"),
+    "waiting_for_data": ("", "wait"),
+    "waiting_for_labels": ("warn", "wait"),
+    "trigger": ("info", "run"),
+    "verdict": ("info", "quiet"),
+    "deploy": ("ok", "up"),
+    "rollback": ("warn", "back"),
+    "failure": ("bad", "bad"),
+    "schema": ("", "person"),
+}
+"""Kind of a decision -> colour and shape of its badge; any other kind is quiet."""
 
 
 def number(value: float) -> str:
@@ -40,27 +40,39 @@ def number(value: float) -> str:
 
 
 def plural(n: int, one: str, many: str = "") -> str:
-    """Return a count and its noun.
+    r"""Return a count and its noun.
 
     Examples
     --------
     >>> plural(1, "label"), plural(2, "label"), plural(0, "reply", "replies")
-    ('1\\xa0label', '2\\xa0labels', '0\\xa0replies')
+    ('1\xa0label', '2\xa0labels', '0\xa0replies')
     """
     return f"{number(n)}{SPACE}{one if n == 1 else many or one + 's'}"
 
 
 def share(value: float | None) -> str:
-    """Return a share as a percentage, with one decimal where it is not whole.
+    r"""Return a share as a percentage with one decimal.
 
     Examples
     --------
-    >>> share(0.7741), share(1.0), share(None)
-    ('77.4\\xa0%', '100\\xa0%', '—')
+    >>> share(0.7741), share(0.66), share(None)
+    ('77.4\xa0%', '66.0\xa0%', '—')
     """
-    if value is None:
+    return UNKNOWN if value is None else f"{100 * value:.1f}{SPACE}%"
+
+
+def whole_share(part: int, whole: int) -> str:
+    r"""Return a share without decimals; only all is 100 %, only nothing is 0 %.
+
+    Examples
+    --------
+    >>> whole_share(999, 1000), whole_share(1, 1000), whole_share(1000, 1000), whole_share(0, 0)
+    ('99\xa0%', '1\xa0%', '100\xa0%', '—')
+    """
+    if not whole:
         return UNKNOWN
-    return f"{100 * value:.1f}".removesuffix(".0") + SPACE + "%"
+    percent = 100 * part / whole
+    return f"{percent if percent in {0, 100} else min(99, max(1, round(percent))):.0f}{SPACE}%"
 
 
 def figure(value: float | None, digits: int = 3) -> str:
@@ -87,12 +99,12 @@ def amount(value: float) -> str:
 
 
 def milliseconds(us: float) -> str:
-    """Return a duration in microseconds as milliseconds or seconds.
+    r"""Return a duration in microseconds as milliseconds or seconds.
 
     Examples
     --------
     >>> milliseconds(420), milliseconds(9_100), milliseconds(2_500_000)
-    ('0.4\\xa0ms', '9\\xa0ms', '2.5\\xa0s')
+    ('0.4\xa0ms', '9.1\xa0ms', '2.5\xa0s')
     """
     if us >= 1_000_000:
         return f"{us / 1e6:.1f}{SPACE}s"
@@ -100,12 +112,12 @@ def milliseconds(us: float) -> str:
 
 
 def size(n_bytes: float) -> str:
-    """Return a file size.
+    r"""Return a file size.
 
     Examples
     --------
     >>> size(2_000), size(412_000_000)
-    ('2\\xa0kB', '412\\xa0MB')
+    ('2\xa0kB', '412\xa0MB')
     """
     for unit, one in (("GB", 1e9), ("MB", 1e6)):
         if n_bytes >= one:
@@ -114,12 +126,12 @@ def size(n_bytes: float) -> str:
 
 
 def duration(us: float) -> str:
-    """Return a span of time in its two largest units.
+    r"""Return a span of time in its two largest units.
 
     Examples
     --------
     >>> duration(42e6), duration(12_000e6), duration(300e6)
-    ('42\\xa0s', '3\\xa0h 20\\xa0min', '5\\xa0min')
+    ('42\xa0s', '3\xa0h 20\xa0min', '5\xa0min')
     """
     seconds = round(us / 1e6)
     parts = [(seconds // 86_400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "min"), (seconds % 60, "s")]
@@ -239,14 +251,11 @@ def kind_name(kind: str) -> str:
 
 
 def badge(kind: str) -> tuple[str, str]:
-    """Return colour and shape for the kind of a decision, job or incident.
+    """Return colour and shape for the kind of a decision.
 
     Examples
     --------
-    >>> badge("retraining_failed"), badge("something_new")
+    >>> badge("failure"), badge("something_new")
     (('bad', 'bad'), ('', 'quiet'))
     """
-    for parts, colour, shape in BADGES:
-        if any(part in kind for part in parts):
-            return colour, shape
-    return "", "quiet"
+    return BADGES.get(kind, ("", "quiet"))

@@ -125,7 +125,7 @@ class Reference:
         return cls(columns=tuple(_rebuild(*piece) for piece in pieces), **meta)
 
 
-def prepare(  # noqa: PLR0913  the registration names each part
+def prepare(
     X: Floats,
     columns: Sequence[contract.Column],
     *,

@@ -49,11 +49,15 @@ SHORT_REFERENCE = 20
 MISSING_JUMP = 0.01
 """Change of the missing share that gets a line of its own."""
 
-MISSING_PART = 0.25
+MISSING_PART = 0.15
 """Change of the missing share, per unit of PSI, above which it is the missing values that moved."""
 
 NEW_VALUES = 0.01
 """Share of new values worth naming as the cause."""
+
+CLEAR_SHIFT = 1.0
+"""sd; PSI is about the square of a shift up to here, so a mean that moved by less than half its root is not
+what moved most."""
 
 NO_CHANCE = 1e-16
 """Below the precision of a float; smaller chances are not told apart."""
@@ -187,7 +191,7 @@ class Report:
     notes: tuple[str, ...]
 
 
-def judge(  # noqa: PLR0913  the settings of a check
+def judge(
     reference: references.Reference,
     X: Floats,
     predictions: Floats | None,
@@ -507,7 +511,7 @@ def _movement(result: FeatureResult) -> str:
         return _mixture(result.new_categories)
     if result.shift_sd is None:
         return "began to vary"
-    if abs(result.shift_sd) < np.sqrt(result.psi_corrected) / 2:
+    if abs(result.shift_sd) < min(np.sqrt(result.psi_corrected), CLEAR_SHIFT) / 2:
         return "changed its shape"
     return f"moved by {result.shift_sd:+.2g} sd".replace("-", MINUS)
 

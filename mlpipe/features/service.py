@@ -12,7 +12,7 @@ import numpy as np
 from mlpipe import clock, db, errors
 from mlpipe.features import store
 from mlpipe.jobs import ledger
-from mlpipe.schema import export, growth, matrix
+from mlpipe.schema import edit, export, matrix
 from mlpipe.schema.contract import Schema
 
 STATS_ROWS = 10_000
@@ -46,7 +46,7 @@ def edit(body: bytes) -> Schema:
         old = store.current_schema(connection, for_update=True)
         if old is None:
             raise errors.NotFound("There is no schema to confirm yet; send a first batch to POST /ingest/batch.")
-        new = growth.edited(old, body)
+        new = edit.edited(old, body)
         store.add_schema(connection, new)
         ledger.record(
             connection, "schema", f"Schema {new.version} was confirmed by hand; it follows schema {old.version}."

@@ -28,4 +28,4 @@ def get_incidents() -> Response:
 
 def _incident(row: Any) -> dict[str, Any]:
     times = {name: clock.iso(getattr(row, name)) for name in ("opened_at", "updated_at", "resolved_at")}
-    return dict(row._mapping) | times
+    return db.as_dict(row) | times

@@ -107,7 +107,7 @@ def describe(schema: Schema) -> str:
 
 def _batch(table: matrix.Table, schema: Schema, *, batch_id: str, source: str) -> features.Batch:
     X = matrix.encode(table, schema)
-    y = None if table.labels is None else matrix.encode_labels(table.labels, schema.target)
+    y = None if table.labels is None else matrix.encode_labels(table, schema.target)
     return features.Batch(
         batch_id=batch_id,
         content_hash=_content_hash(table, X, y),

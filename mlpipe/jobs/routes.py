@@ -22,7 +22,7 @@ def get_ledger() -> Response:
 
 
 def _entry(row: Any) -> dict[str, Any]:
-    entry = dict(row._mapping)
+    entry = db.as_dict(row)
     return entry | {"at": clock.iso(row.at), "last_at": clock.iso(row.last_at)}
 
 

@@ -36,7 +36,7 @@ prediction_labels = sa.Table(
     sa.Column("received_at", sa.BigInteger, nullable=False),
     sa.Column("current", sa.Boolean, nullable=False, comment="false: corrected by a later row"),
     sa.Column("sample_batch", sa.ForeignKey("feature_batches.id"), comment="null: parked"),
-    sa.Column("sample_index", sa.Integer),
+    sa.Column("sample_position", sa.Integer),
     sa.Column("predicted_at", sa.BigInteger),
     sa.Column("model_version", sa.Integer),
     sa.Column("output", sa.Float(53), comment="what was answered"),

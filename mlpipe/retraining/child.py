@@ -157,17 +157,18 @@ def main(work: Path, memory_mb: int) -> None:
     parameters = fit.Parameters(**spec["parameters"])
     task: fit.Task = spec["task"]
     n_jobs = os.cpu_count()
-    found: dict[str, Any] = {}
-    if holdout.any():
-        trial = fit.fit(X[~holdout], y[~holdout], task=task, parameters=parameters, n_jobs=n_jobs).estimator
-        found |= _scores("challenger", trial, X[holdout])
+    classes = np.unique(y) if task == "classification" else np.empty(0)
+    found: dict[str, Any] = {"classes": classes}
     if spec["champion"] is not None:
         kept = artifacts.load(Path(spec["champion"]["folder"]), spec["champion"]["files"])
         found |= _scores("champion", kept.estimator, X[holdout])
+    trial = fit.fit(X[~holdout], y[~holdout], task=task, parameters=parameters, n_jobs=n_jobs)
+    found |= _scores("challenger", trial, X[holdout])
     whole = fit.fit(X, y, task=task, parameters=parameters, n_jobs=n_jobs)
-    found |= {"out_of_bag": whole.out_of_bag, "importance": whole.estimator.feature_importances_}
-    found |= _scores("whole", whole.estimator, X[-SMOKE_ROWS:])
-    artifacts.dump_model(whole.estimator, work / artifacts.MODEL)
+    found["importance"] = whole.feature_importances_
+    found["smoke_scores"] = fit.score(whole, X[-SMOKE_ROWS:], classes)
+    found["cross_scores"] = fit.cross_scores(X, y, task=task, parameters=parameters, n_jobs=n_jobs)
+    artifacts.dump_model(whole, work / artifacts.MODEL)
     artifacts.dump_arrays(found, work / SCORES)
 
 
@@ -176,9 +177,8 @@ SMOKE_ROWS = 50
 
 
 def _scores(name: str, estimator: Any, X: Floats) -> dict[str, Any]:
-    classes = getattr(estimator, "classes_", np.empty(0))
-    scores = estimator.predict_proba(X) if len(classes) else estimator.predict(X)
-    return {f"{name}_scores": scores, f"{name}_classes": np.asarray(classes, dtype=np.float64)}
+    classes = np.asarray(getattr(estimator, "classes_", np.empty(0)), dtype=np.float64)
+    return {f"{name}_scores": fit.score(estimator, X, classes), f"{name}_classes": classes}
 
 
 if __name__ == "__main__":

@@ -309,14 +309,14 @@ def _build(
     """Lay the version's files into the work folder, beside the model."""
     n = settings.reference_rows
     samples = plan.samples
-    reference = {"X": samples.X[-n:], "scores": scores["out_of_bag"][-n:], "importance": scores["importance"]}
+    reference = {"X": samples.X[-n:], "scores": scores["cross_scores"][-n:], "importance": scores["importance"]}
     artifacts.dump_arrays(reference, work / artifacts.REFERENCE)
-    smoke = {"X": samples.X[-child.SMOKE_ROWS :], "scores": scores["whole_scores"]}
+    smoke = {"X": samples.X[-child.SMOKE_ROWS :], "scores": scores["smoke_scores"]}
     artifacts.dump_arrays(smoke, work / artifacts.SMOKE)
     manifest = {
         "schema": msgspec.to_builtins(plan.schema),
         "parameters": asdict(_parameters(settings)),
-        "classes": scores["whole_classes"].tolist(),
+        "classes": scores["classes"].tolist(),
         "metrics": metrics,
         "lineage": _lineage(plan),
         "libraries": artifacts.libraries(),

@@ -7,6 +7,8 @@ kinds are fixed.
 
 from __future__ import annotations
 
+import math
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -19,8 +21,23 @@ Status = Literal["draft", "confirmed"]
 UNSEEN_CODE = -1.0
 """Code of a category that the dictionary does not hold."""
 
+MAX_CATEGORIES = 10_000
+"""Entries of one dictionary; later categories stay unseen. A column with more is free text, not a category."""
 
-class Column(msgspec.Struct, frozen=True, kw_only=True):
+MAX_CLASSES = 1_000
+"""Classes of one target. More would be free text, or a number to regress on."""
+
+MAX_COLUMNS = 10_000
+"""Columns of a schema."""
+
+MAX_NAME = 128
+"""Characters of a column's name, and of the ids of batches and rows."""
+
+LABEL = "label"
+"""Name that is never a column: in a record it is the label."""
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One feature.
 
     Attributes
@@ -44,8 +61,19 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     missing_allowed: bool = True
     observed: bool = True
 
+    @cached_property
+    def codes(self) -> dict[str | None, float]:
+        """Code of each category; None, which is missing, has NaN.
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
+        Examples
+        --------
+        >>> Column(name="colour", kind="category", categories=("red", "blue")).codes
+        {None: nan, 'red': 0.0, 'blue': 1.0}
+        """
+        return {None: math.nan, **{text: float(code) for code, text in enumerate(self.categories)}}
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What is predicted.
 
     Attributes
@@ -64,8 +92,15 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     kind: LabelKind | None = None
     classes: tuple[bool | int | float | str, ...] = ()
 
+    @cached_property
+    def codes(self) -> dict[bool | int | float | str | None, float]:
+        """Stored value of each class; None, which is not known yet, has NaN."""
+        if self.kind == "string":
+            return {None: math.nan, **{text: float(code) for code, text in enumerate(self.classes)}}
+        return {None: math.nan, **{value: float(value) for value in self.classes}}
 
-class Schema(msgspec.Struct, frozen=True, kw_only=True):
+
+class Schema(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Columns in their order, and the target.
 
     Attributes
@@ -85,10 +120,21 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
     target: Target = Target()
     status: Status = "draft"
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the columns, in order."""
         return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Position of each column by its name."""
+        return {name: place for place, name in enumerate(self.names)}
+
+    @cached_property
+    def takes_any_number(self) -> bool:
+        """Whether every number, and a missing one, fits every column, so that nothing needs checking."""
+        free = ("numeric",) if self.status == "confirmed" else ("numeric", "integer")
+        return all(column.kind in free and column.missing_allowed for column in self.columns)
 
     @property
     def width(self) -> int:

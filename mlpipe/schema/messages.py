@@ -1,0 +1,392 @@
+"""Bodies of requests -> tables and items.
+
+Each body is read twice at most: first by a decoder that knows the form and takes plain numbers straight to a
+matrix; if it refuses, by the general reader, which finds strings, booleans, and whatever is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from mlpipe.schema import faults, reading, rows, sides, times
+from mlpipe.schema.table import Table
+
+MAX_REASON = 500
+"""Characters of a reason that a person gives."""
+
+_PREDICTION_ID = re.compile(r"([1-9][0-9]{0,18})-(0|[1-9][0-9]{0,8})")
+_BATCH = {"features", "records", "labels", "batch_id", "feature_names", "event_times", "row_ids"}
+_SAMPLE = {"features", "record", "label", "event_time", "row_id"}
+_PREDICT = {"features", "records", "version"}
+
+
+class _Numbers(msgspec.Struct, forbid_unknown_fields=True):
+    features: list[list[float | None]]
+    version: Any = None
+
+
+class _NumbersBatch(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    features: list[list[float | None]]
+    labels: Any = None
+    batch_id: Any = None
+    feature_names: Any = None
+    event_times: Any = None
+    row_ids: Any = None
+
+
+_numbers = msgspec.json.Decoder(_Numbers)
+_numbers_batch = msgspec.json.Decoder(_NumbersBatch)
+_REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class PredictBody:
+    """What ``POST /predict`` asks.
+
+    Parameters
+    ----------
+    table : Table
+        The rows.
+    version : int or None
+        The model version that shall answer; None: the one that serves.
+    """
+
+    table: Table
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackItem:
+    """One label that came late.
+
+    Parameters
+    ----------
+    label : bool, int, float or str
+        As the client sent it.
+    prediction_id : tuple of int, optional
+        Row and position of the prediction.
+    row_id : str, optional
+        The client's own id of a sample; either this or `prediction_id` is there.
+    observed_at : int, optional
+        Microseconds since 1970 UTC.
+    """
+
+    label: object
+    prediction_id: tuple[int, int] | None = None
+    row_id: str | None = None
+    observed_at: int | None = None
+
+
+# Predict --------------------------------------------------------------------------------------------------------
+
+
+def decode_predict(body: bytes, *, max_rows: int) -> PredictBody:
+    """Return the rows of a prediction request.
+
+    Raises
+    ------
+    errors.MalformedBody, errors.SchemaViolation, errors.TooManyRows
+        The body cannot be read as one.
+
+    Examples
+    --------
+    >>> decode_predict(b'{"features": [[1, 2.5]], "version": 3}', max_rows=10).table.rows
+    array([[1. , 2.5]])
+    """
+    try:
+        read = _numbers.decode(body)
+    except _REFUSED:
+        return _decode_predict_slowly(body, max_rows=max_rows)
+    # without strings, each member has one colon: more is a name that stands twice
+    if body.count(b":") != (1 if read.version is None else 2):
+        return _decode_predict_slowly(body, max_rows=max_rows)
+    rows.check_count(len(read.features), max_rows)
+    X = rows.matrix_of(read.features)
+    if X is None:
+        return _decode_predict_slowly(body, max_rows=max_rows)
+    return PredictBody(Table(rows=X), sides.positive(read.version, "version"))
+
+
+def _decode_predict_slowly(body: bytes, *, max_rows: int) -> PredictBody:
+    read = reading.members(reading.loads(body), _PREDICT)
+    version = sides.positive(read.get("version"), "version")
+    if _form(read, "features", "records") == "records":
+        return PredictBody(Table(rows=rows.check_records(read["records"], max_rows=max_rows), form="records"), version)
+    listed = rows.check_positional(read["features"], max_rows=max_rows)
+    return PredictBody(Table(rows=listed), version)
+
+
+# Ingest ---------------------------------------------------------------------------------------------------------
+
+
+def decode_batch(body: bytes, *, max_rows: int) -> Table:
+    """Return the rows of a batch, with what stands beside them.
+
+    Raises
+    ------
+    errors.MalformedBody, errors.SchemaViolation, errors.TooManyRows
+        The body cannot be read as one.
+
+    Examples
+    --------
+    >>> table = decode_batch(b'{"records": [{"age": 3, "label": true}, {"age": null}]}', max_rows=10)
+    >>> table.rows, table.labels
+    ([{'age': 3}, {'age': None}], [True, None])
+    """
+    table = _decode_numbers(body, max_rows=max_rows)
+    if table is not None:
+        return table
+    read = reading.members(reading.loads(body), _BATCH)
+    if _form(read, "features", "records") == "features":
+        listed = rows.check_positional(read["features"], max_rows=max_rows)
+        return _beside(read, Table(rows=listed, labels=sides.labels(read.get("labels"), len(listed))))
+    for member in ("labels", "feature_names"):
+        if read.get(member) is not None:
+            advice = "put the label into each record as 'label'" if member == "labels" else "records name their values"
+            faults.refuse(f"/{member}", "unknown_member", f"{member} does not go with records: {advice}.")
+    records, labels = rows.take_labels(rows.check_records(read["records"], max_rows=max_rows))
+    table = Table(rows=records, form="records", labels=labels)
+    if labels is not None:
+        sides.check_labels(labels, where=table.label_pointer)
+    return _beside(read, table)
+
+
+def _decode_numbers(body: bytes, *, max_rows: int) -> Table | None:
+    try:
+        read = _numbers_batch.decode(body)
+    except _REFUSED:
+        return None
+    rows.check_count(len(read.features), max_rows)
+    X = rows.matrix_of(read.features)
+    read.features = []
+    if X is None or _colons(read) != body.count(b":"):
+        return None
+    labels = sides.labels(read.labels, len(X))
+    table = Table(rows=X, labels=labels, reread=lambda: reading.loads(body)["features"])
+    return _beside(
+        {name: getattr(read, name) for name in ("batch_id", "feature_names", "event_times", "row_ids")}, table
+    )
+
+
+def _colons(read: _NumbersBatch) -> int:
+    """Count the colons of a body with these members; a member that is null or stood twice is not counted."""
+    try:
+        return msgspec.json.encode(read).count(b":")
+    except (OverflowError, RecursionError, ValueError):
+        return -1
+
+
+def _beside(read: dict[str, Any], table: Table) -> Table:
+    """Add what stands beside the rows of a batch."""
+    n = table.n_rows
+    moments = read.get("event_times")
+    names = sides.feature_names(read.get("feature_names"))
+    if names is not None and len(names) != len(table.rows[0]):
+        detail = f"feature_names has {len(names):,} names, the rows have {len(table.rows[0]):,} values."
+        faults.refuse("/feature_names", "wrong_length", detail)
+    return Table(
+        rows=table.rows,
+        form=table.form,
+        labels=table.labels,
+        reread=table.reread,
+        names=names,
+        event_times=None if moments is None else _event_times(moments, n),
+        row_ids=sides.row_ids(read.get("row_ids"), n),
+        batch_id=sides.batch_id(read.get("batch_id")),
+    )
+
+
+def _event_times(values: object, n_rows: int) -> NDArray[np.int64]:
+    return times.parse_all(sides.as_list(values, "event_times", n_rows), where=faults.at_list("event_times"))
+
+
+def decode_sample(body: bytes) -> Table:
+    """Return the one row of a single sample.
+
+    Raises
+    ------
+    errors.MalformedBody, errors.SchemaViolation
+        The body cannot be read as one.
+
+    Examples
+    --------
+    >>> decode_sample(b'{"record": {"age": 3}, "label": "old"}').labels
+    ['old']
+    """
+    read = reading.members(reading.loads(body), _SAMPLE)
+    if _form(read, "features", "record") == "features":
+        table = Table(rows=rows.check_one(read["features"]), form="sample", labels=_one_label(read, "/label"))
+    else:
+        records, inside = rows.take_labels(rows.check_one_record(read["record"]))
+        if inside is not None and "label" in read:
+            faults.refuse("/label", "duplicate_member", "The label stands in the record and beside it; send it once.")
+        if inside is not None:
+            sides.check_labels(inside, where=lambda *_: "/record/label")
+        table = Table(rows=records, form="record", labels=inside or _one_label(read, "/label"))
+    return _with_moment(read, table)
+
+
+def _one_label(read: dict[str, Any], pointer: str) -> list[object] | None:
+    if "label" not in read:
+        return None
+    sides.check_labels([read["label"]], where=lambda *_: pointer)
+    return [read["label"]]
+
+
+def _with_moment(read: dict[str, Any], table: Table) -> Table:
+    moment, row_id = read.get("event_time"), read.get("row_id")
+    fault = None if row_id is None else sides.text_fault(row_id)
+    if fault:
+        faults.refuse("/row_id", "not_an_id", fault)
+    return Table(
+        rows=table.rows,
+        form=table.form,
+        labels=table.labels,
+        event_times=None if moment is None else times.parse_all([moment], where=lambda *_: "/event_time"),
+        row_ids=None if row_id is None else (str(row_id),),
+    )
+
+
+def _form(read: dict[str, Any], positional: str, named: str) -> str:
+    """Return which of two members holds the rows."""
+    if positional in read and named in read:
+        faults.refuse(f"/{named}", "two_forms", f"The body has both {positional} and {named}; send one of them.")
+    if positional not in read and named not in read:
+        faults.refuse("", "missing_member", f"The body has neither {positional} nor {named}; send one of them.")
+    return positional if positional in read else named
+
+
+# Feedback and reasons -------------------------------------------------------------------------------------------
+
+
+def decode_feedback(body: bytes, *, max_rows: int) -> list[FeedbackItem]:
+    """Return labels that came late.
+
+    Raises
+    ------
+    errors.MalformedBody, errors.SchemaViolation, errors.TooManyRows
+        The body cannot be read as such.
+
+    Examples
+    --------
+    >>> decode_feedback(b'{"prediction_ids": ["841-0"], "labels": [1]}', max_rows=10)
+    [FeedbackItem(label=1, prediction_id=(841, 0), row_id=None, observed_at=None)]
+    """
+    read = reading.members(reading.loads(body), {"labels", "prediction_ids"})
+    labels = read.get("labels")
+    if not isinstance(labels, list):
+        detail = f"labels is {faults.a_value(labels)}; expected a list." if "labels" in read else "labels is missing."
+        faults.refuse("/labels", "not_a_list", detail)
+    if not labels:
+        faults.refuse("/labels", "empty", "labels is empty; send at least one.")
+    rows.check_count(len(labels), max_rows)
+    if "prediction_ids" in read:
+        return _parallel(sides.as_list(read["prediction_ids"], "prediction_ids", len(labels)), labels)
+    return _items(labels)
+
+
+def _parallel(ids: Sequence[object], labels: Sequence[object]) -> list[FeedbackItem]:
+    _refuse_bad(labels, _known_label_fault, member="labels")
+    _refuse_bad(ids, _prediction_id_fault, member="prediction_ids")
+    return [
+        FeedbackItem(label=label, prediction_id=_prediction_id(id_)) for id_, label in zip(ids, labels, strict=True)
+    ]
+
+
+def _items(entries: Sequence[Any]) -> list[FeedbackItem]:
+    _refuse_bad(entries, _item_fault, member="labels")
+    return [
+        FeedbackItem(
+            label=entry["label"],
+            prediction_id=None if entry.get("prediction_id") is None else _prediction_id(entry["prediction_id"]),
+            row_id=entry.get("row_id"),
+            observed_at=None if entry.get("observed_at") is None else times.parse(entry["observed_at"]),
+        )
+        for entry in entries
+    ]
+
+
+_ITEM = {"prediction_id", "row_id", "label", "observed_at"}
+
+
+def _item_fault(entry: Any) -> tuple[str, str] | None:
+    if not isinstance(entry, dict):
+        expected = 'expected {"prediction_id", "label"}, or lists under prediction_ids and labels'
+        return "not_an_object", f"Found {faults.a_value(entry)}; {expected}."
+    unknown = [name for name in entry if name not in _ITEM]
+    if unknown:
+        return "unknown_member", f"Nothing reads {faults.some(unknown)}; known here are {faults.some(sorted(_ITEM))}."
+    if "label" not in entry:
+        return "missing_member", "The label is missing."
+    return _known_label_fault(entry["label"]) or _whose_fault(entry) or _moment_fault(entry.get("observed_at"))
+
+
+def _whose_fault(entry: dict[str, Any]) -> tuple[str, str] | None:
+    id_, row_id = entry.get("prediction_id"), entry.get("row_id")
+    if (id_ is None) == (row_id is None):
+        return "missing_member", "Send either the prediction_id or the row_id that the label belongs to."
+    if id_ is not None:
+        return _prediction_id_fault(id_)
+    fault = sides.text_fault(row_id)
+    return ("not_an_id", fault) if fault else None
+
+
+def _moment_fault(value: object) -> tuple[str, str] | None:
+    if value is None or (isinstance(value, str) and times.parse(value) is not None):
+        return None
+    return "not_a_time", times.fault(value)
+
+
+def _known_label_fault(label: object) -> tuple[str, str] | None:
+    if label is None:
+        return "label_missing", "The label is null; send it when it is known."
+    return sides.label_fault(label)
+
+
+def _prediction_id_fault(value: object) -> tuple[str, str] | None:
+    if isinstance(value, str) and _prediction_id(value) is not None:
+        return None
+    return "not_an_id", f"Found {faults.a_value(value)}; a prediction id is text such as '841-0'."
+
+
+def _prediction_id(value: object) -> tuple[int, int] | None:
+    match = _PREDICTION_ID.fullmatch(str(value))
+    if match is None or int(match[1]) >= 2**63:
+        return None
+    return int(match[1]), int(match[2])
+
+
+def _refuse_bad(values: Sequence[Any], fault: Any, *, member: str) -> None:
+    found = faults.Faults()
+    bad = [row for row, value in enumerate(values) if fault(value)]
+    found.add(bad, 0, where=faults.at_list(member), tell=lambda row: fault(values[row]))
+    found.raise_any()
+
+
+def decode_reason(body: bytes) -> str | None:
+    """Return the reason that a person gives for an action, or None.
+
+    Raises
+    ------
+    errors.MalformedBody, errors.SchemaViolation
+        The body is something else.
+
+    Examples
+    --------
+    >>> decode_reason(b'{"reason": "new sensor"}')
+    'new sensor'
+    """
+    reason = reading.members(reading.loads(body), {"reason"}).get("reason")
+    if reason is None:
+        return None
+    if not isinstance(reason, str) or len(reason) > MAX_REASON or not reason.isprintable():
+        detail = f"reason is {faults.a_value(reason)}; expected one line of at most {MAX_REASON} characters."
+        faults.refuse("/reason", "not_a_text", detail)
+    return reason.strip() or None

