@@ -20,7 +20,7 @@ errorlog = "-"
 loglevel = "warning"
 
 
-def when_ready(server: object) -> None:  # noqa: ARG001  gunicorn's signature
+def when_ready(server: object) -> None:
     """Say where to look."""
     hosts = ", ".join(f"http://{address}" for address in _settings.binds)
     print(f"mlpipe answers on {hosts}; dashboard: http://{_settings.binds[-1]}/", flush=True)  # noqa: T201

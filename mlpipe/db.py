@@ -111,7 +111,7 @@ def transaction(*, durability: Durability = "power") -> Iterator[sa.Connection]:
     """
     engine = database.engines["log" if durability == "process" else None]
     with _turn(engine), _translated(), engine.connect() as connection:
-        connection = connection.execution_options(writes=True)
+        connection.execution_options(writes=True)
         with connection.begin():
             yield connection
 
@@ -190,6 +190,12 @@ def _migration_lock(settings: Settings) -> Iterator[None]:
             yield
         finally:
             connection.execute(sa.select(sa.func.pg_advisory_unlock(MIGRATION_LOCK)))
+
+
+def insert(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> int:
+    """Insert a row; return its id."""
+    key = connection.execute(sa.insert(table), values).inserted_primary_key
+    return int(key[0]) if key else 0
 
 
 def insert_new(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> int | None:

@@ -117,7 +117,6 @@ class SchemaViolation(MlpipeError):
     def __init__(self, detail: str, violations: Sequence[Violation], *, total: int | None = None) -> None:
         super().__init__(detail)
         self.violations = tuple(violations[:MAX_LISTED])
-        self.by_row: dict[int, Violation] = {}
         self.total = len(violations) if total is None else total
 
 

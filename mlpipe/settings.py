@@ -270,6 +270,6 @@ def _checked_together(settings: Settings) -> Settings:
     url = settings.database_url
     if url and not url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
         raise errors.InvalidSetting(
-            "MLPIPE_DATABASE_URL must begin with sqlite:/// or postgresql:// (its value is not shown: it may hold a password)"
+            "MLPIPE_DATABASE_URL must begin with sqlite:/// or postgresql:// (not shown: it may hold a password)"
         )
     return settings

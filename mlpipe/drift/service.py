@@ -111,8 +111,7 @@ class Monitor:
         with db.transaction(durability="process") as connection:
             ledger.record(connection, "waiting_for_data", sentence, fold=True, model_version=version)
             if job_id is not None:
-                outcome = {"state": "done", "outcome": "waiting_for_data", "sentence": sentence}
-                jobs.finish(connection, job_id, holder, **outcome)
+                jobs.finish(connection, job_id, holder, state="done", outcome="waiting_for_data", sentence=sentence)
         now = clock.iso(clock.now_us())
         empty: dict[str, Any] = {"score": None, "rows": 0, "features": [], "prediction": None, "notes": []}
         head = {
@@ -196,11 +195,20 @@ def _store(
     with db.transaction() as connection:
         report_id = store.add(connection, values)
         if job_id is not None:
-            outcome = {"state": "done", "outcome": report.verdict, "sentence": report.sentence}
-            if not jobs.finish(connection, job_id, holder, **outcome, result={"report": report_id}):
+            ended = jobs.finish(
+                connection,
+                job_id,
+                holder,
+                state="done",
+                outcome=report.verdict,
+                sentence=report.sentence,
+                result={"report": report_id},
+            )
+            if not ended:
                 raise errors.JobConflict("Another process has taken over this check; its report counts, not this one.")
-        ids = {"report_id": report_id, "model_version": version, "job_id": job_id}
-        ledger.record(connection, report.verdict, report.sentence, **ids)
+        ledger.record(
+            connection, report.verdict, report.sentence, report_id=report_id, model_version=version, job_id=job_id
+        )
         _act(connection, report, report_id, version)
         stored = store.latest(connection)
     logger.info("%s: %s", report.verdict, report.sentence)

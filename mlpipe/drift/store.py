@@ -6,14 +6,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mlpipe import clock
+from mlpipe import clock, db
 from mlpipe.drift.tables import drift_reports
 
 
 def add(connection: sa.Connection, values: dict[str, Any]) -> int:
     """Store a report; return its id."""
-    result = connection.execute(sa.insert(drift_reports).values(checked_at=clock.now_us(), **values))
-    return int(result.inserted_primary_key[0])
+    return db.insert(connection, drift_reports, values | {"checked_at": clock.now_us()})
 
 
 def latest(connection: sa.Connection, *, model_version: int | None = None) -> sa.Row[Any] | None:

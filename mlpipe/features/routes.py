@@ -23,7 +23,7 @@ def get_schema() -> Response:
 @blueprint.put("/features/schema")
 def put_schema() -> Response:
     """Confirm or edit the schema, which makes a new version."""
-    return web.answer(service.shown(service.edit(web.body())))
+    return web.answer(service.shown(service.confirm(web.body())))
 
 
 @blueprint.get("/features/stats")

@@ -34,7 +34,7 @@ def schema() -> Schema:
     return found
 
 
-def edit(body: bytes) -> Schema:
+def confirm(body: bytes) -> Schema:
     """Confirm or edit the schema; a new version is made.
 
     Raises

@@ -201,8 +201,8 @@ def find_samples(connection: sa.Connection, row_ids: Sequence[str]) -> dict[str,
     found: dict[str, tuple[int, int]] = {}
     for start in range(0, len(row_ids), KEYS_A_QUERY):
         part = list(row_ids[start : start + KEYS_A_QUERY])
-        for row in connection.execute(sa.select(sample_keys).where(sample_keys.c.row_id.in_(part))):
-            found[row.row_id] = (row.batch, row.position)
+        rows = connection.execute(sa.select(sample_keys).where(sample_keys.c.row_id.in_(part)))
+        found |= {row.row_id: (row.batch, row.position) for row in rows}
     return found
 
 
@@ -212,9 +212,8 @@ def labels_of(connection: sa.Connection, places: Sequence[tuple[int, int]]) -> d
     wanted = set(places)
     for batch in sorted({batch for batch, _ in places}):
         samples = _read(connection, [batch], known_at=None)
-        for place, label in zip(map(tuple, samples.ids.tolist()), samples.y.tolist(), strict=True):
-            if place in wanted:
-                known[place] = label
+        rows = zip(map(tuple, samples.ids.tolist()), samples.y.tolist(), strict=True)
+        known |= {place: label for place, label in rows if place in wanted}
     return known
 
 
@@ -310,7 +309,7 @@ def _read(connection: sa.Connection, batches: Sequence[int], *, known_at: int | 
     return whole
 
 
-def _samples(row: sa.Row[Any]) -> Samples:
+def _samples(row: Any) -> Samples:
     n = row.n_rows
     times = np.full(n, row.received_at, dtype=np.int64)
     if row.event_times is not None:

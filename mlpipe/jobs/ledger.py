@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mlpipe import clock
+from mlpipe import clock, db
 from mlpipe.jobs.tables import ledger
 
 
@@ -49,8 +49,7 @@ def record(
             connection.execute(sa.update(ledger).where(ledger.c.id == newest.id).values(**folded, **ids))
             return int(newest.id)
     values = {"at": at, "last_at": at, "times": 1, "kind": kind, "sentence": sentence, "evidence": evidence or {}}
-    inserted = connection.execute(sa.insert(ledger).values(**values, **ids))
-    return int(inserted.inserted_primary_key[0])
+    return db.insert(connection, ledger, values | ids)
 
 
 def entries(

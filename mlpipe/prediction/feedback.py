@@ -118,9 +118,7 @@ def _join_predictions(connection: db.Connection, labels: Sequence[_Label], schem
     return {"matched": len(fresh) + same + n_twice, "corrected": len(corrected), "parked": len(parked)}
 
 
-_NOTHING = {
-    name: None for name in ("sample_batch", "sample_position", "predicted_at", "model_version", "output", "p_label")
-}
+_NOTHING = dict.fromkeys(("sample_batch", "sample_position", "predicted_at", "model_version", "output", "p_label"))
 
 
 def _unjoined(label: _Label) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def predict(
     }
     with db.transaction(durability="process") as connection:
         prediction = store.append(connection, row)
-    answer = {
+    return {
         "predictions": matrix.decode_label(outputs, model.schema.target),
         **_probabilities(model, probabilities, all_probabilities),
         "prediction_ids": [f"{prediction}-{position}" for position in range(len(X))],
@@ -77,7 +77,6 @@ def predict(
         "model_revision": model.revision,
         "request_id": request_id,
     }
-    return answer
 
 
 def _probabilities(model: Model, probabilities: Floats | None, every: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from mlpipe import clock
+from mlpipe import clock, db
 from mlpipe.prediction.tables import prediction_labels, predictions
 
 Floats = NDArray[np.float64]
@@ -20,8 +20,6 @@ KEYS_A_QUERY = 500
 
 WINDOW_REQUESTS = 4000
 """Log rows that one look at the window reads; a window of one-row requests needs that many."""
-
-_APPEND = sa.insert(predictions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +58,7 @@ class Window:
 
 def append(connection: sa.Connection, row: dict[str, Any]) -> int:
     """Log one request; return its id."""
-    result = connection.execute(_APPEND, row)
-    return int(result.inserted_primary_key[0])
+    return db.insert(connection, predictions, row)
 
 
 def logged(connection: sa.Connection, ids: Iterable[int]) -> dict[int, Logged]:
@@ -109,7 +106,7 @@ def count_since(connection: sa.Connection, version: int, last: int, *, enough: i
         .order_by(predictions.c.id)
         .limit(enough)
     )
-    return min(enough, sum(connection.execute(query).scalars()))
+    return int(min(enough, sum(connection.execute(query).scalars())))
 
 
 def window(connection: sa.Connection, version: int, n: int) -> Window | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-
 from mlpipe import db, errors
 from mlpipe.db import Connection
 from mlpipe.jobs import ledger

@@ -88,9 +88,7 @@ def score(forest: Any, X: Floats, classes: Floats) -> Floats:
     return scores
 
 
-def cross_scores(
-    X: Floats, y: Floats, *, task: Task, parameters: Parameters, n_jobs: int | None = None
-) -> Floats:
+def cross_scores(X: Floats, y: Floats, *, task: Task, parameters: Parameters, n_jobs: int | None = None) -> Floats:
     """Score each row by a forest that has not seen it nor its neighbours in time.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Is the challenger better than the champion on the same rows [pure]?"""
+"""Compare challenger and champion on the same rows [pure]."""
 
 from __future__ import annotations
 

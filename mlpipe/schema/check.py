@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def check(X: Floats, schema: Schema, *, where: faults.Where = faults.at_rows) ->
 
     Notes
     -----
-    O(n d), vectorised; only columns with a narrower rule than "a number" are looked at one by one.
+    O(n d), vectorised over all columns of a rule; columns are looked at one by one only where it is broken.
 
     Examples
     --------
@@ -51,23 +52,31 @@ def check(X: Floats, schema: Schema, *, where: faults.Where = faults.at_rows) ->
         _add_large(X, schema, found, where=where)
     if schema.takes_any_number:
         return found
-    for place, column in enumerate(schema.columns):
-        values = X[:, place]
-        if not column.missing_allowed:
-            found.add(np.flatnonzero(np.isnan(values)), place, where=where, tell=_missing(column))
-        if column.kind != "numeric":
-            bad = np.flatnonzero(~(_fits(values, column, schema) | np.isnan(values)))
-            found.add(bad, place, where=where, tell=_misfit(values, column))
+    for places, bad, tell in _rules(X, schema):
+        if bad.any():
+            for at, place in enumerate(places):
+                found.add(np.flatnonzero(bad[:, at]), place, where=where, tell=tell(X[:, place], schema.columns[place]))
     return found
 
 
-def _fits(values: Floats, column: Column, schema: Schema) -> NDArray[np.bool_]:
-    if column.kind == "boolean":
-        return np.isin(values, (0.0, 1.0))
-    if column.kind == "integer":
-        confirmed = schema.status == "confirmed"
-        return (values == np.floor(values)) | ~np.isfinite(values) if confirmed else np.ones(len(values), dtype=bool)
-    return np.isin(values, np.arange(UNSEEN_CODE, len(column.categories)))
+_Rule = tuple[list[int], NDArray[np.bool_], Callable[[Floats, Column], faults.Tell]]
+
+
+def _rules(X: Floats, schema: Schema) -> Iterator[_Rule]:
+    """Yield the columns of each narrower rule, and which of their values break it."""
+    if schema.required:
+        yield schema.required, np.isnan(X[:, schema.required]), _missing
+    if places := schema.of_kind("boolean"):
+        values = X[:, places]
+        yield places, (values != 0.0) & (values != 1.0) & ~np.isnan(values), _misfit
+    if schema.status == "confirmed" and (places := schema.of_kind("integer")):
+        values = X[:, places]
+        yield places, (values != np.floor(values)) & ~np.isnan(values), _misfit
+    if places := schema.of_kind("category"):
+        values = X[:, places]
+        sizes = [len(schema.columns[place].categories) for place in places]
+        outside = (values < UNSEEN_CODE) | (values >= sizes) | (values != np.floor(values))
+        yield places, outside & ~np.isnan(values), _misfit
 
 
 def _add_large(X: Floats, schema: Schema, found: faults.Faults, *, where: faults.Where) -> None:
@@ -82,7 +91,7 @@ def _out_of_range(name: str) -> tuple[str, str]:
     return "out_of_range", f"{detail} Send it in a larger unit, or null if it is unknown."
 
 
-def _missing(column: Column) -> faults.Tell:
+def _missing(_: Floats, column: Column) -> faults.Tell:
     detail = f"Column {errors.quoted(column.name)} got null, but its schema allows no missing values."
     return lambda _: ("missing_value", detail)
 

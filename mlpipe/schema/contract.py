@@ -136,6 +136,20 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         free = ("numeric",) if self.status == "confirmed" else ("numeric", "integer")
         return all(column.kind in free and column.missing_allowed for column in self.columns)
 
+    @cached_property
+    def _by_kind(self) -> dict[Kind, list[int]]:
+        kinds = dict.fromkeys(column.kind for column in self.columns)
+        return {kind: [place for place, column in enumerate(self.columns) if column.kind == kind] for kind in kinds}
+
+    def of_kind(self, kind: Kind) -> list[int]:
+        """Return the positions of the columns of one kind."""
+        return self._by_kind.get(kind, [])
+
+    @cached_property
+    def required(self) -> list[int]:
+        """Positions of columns that allow no missing values."""
+        return [place for place, column in enumerate(self.columns) if not column.missing_allowed]
+
     @property
     def width(self) -> int:
         """Number of columns, d."""

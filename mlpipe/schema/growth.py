@@ -23,10 +23,7 @@ from mlpipe.schema.contract import (
     Schema,
     Target,
 )
-from mlpipe.schema.edit import edited
 from mlpipe.schema.table import Arranged, Table, arrange
-
-__all__ = ["edited", "extend", "extend_target", "infer", "with_target"]
 
 MAX_CATEGORY = 1_000
 """Characters of a category; longer text is content, not a category."""
@@ -159,22 +156,24 @@ def _has_fraction(values: Any) -> bool:
 
 def _with_categories(column: Column, values: Sequence[Any], place: int, where: faults.Where) -> Column:
     """Return a column with new strings in the order in which they came; the same object if there are none."""
-    fresh = {value for value in set(filter(_is_text, values)) if value not in column.codes}
+    codes = column.codes
+    fresh = [text for text in _texts(values) if text not in codes]
     room = MAX_CATEGORIES - len(column.categories)
     if not fresh or room <= 0:
         return column
     _check_texts(values, place, where=where, what=f"A category of column {errors.quoted(column.name)}")
-    ordered = [value for value in dict.fromkeys(filter(_is_text, values)) if value in fresh]
-    return msgspec.structs.replace(column, categories=column.categories + tuple(ordered[:room]))
+    return msgspec.structs.replace(column, categories=column.categories + tuple(fresh[:room]))
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+def _texts(values: Sequence[Any]) -> dict[str, None]:
+    """Return the distinct strings in the order in which they came."""
+    return dict.fromkeys([value for value in values if type(value) is str])
 
 
 def _check_texts(values: Sequence[Any], place: int, *, where: faults.Where, what: str) -> None:
     """Refuse texts that would not fit into a dictionary: it is kept in the database and shown to people."""
-    bad = [row for row, value in enumerate(values) if _is_text(value) and (len(value) > MAX_CATEGORY or "\0" in value)]
+    texts = [(row, value) for row, value in enumerate(values) if type(value) is str]
+    bad = [row for row, text in texts if len(text) > MAX_CATEGORY or "\0" in text]
     found = faults.Faults()
     detail = f"{what} has at most {MAX_CATEGORY:,} characters and no NUL character"
     found.add(
@@ -227,7 +226,7 @@ def extend_target(target: Target, labels: Table | Sequence[object] | None, *, fi
 
 def _with_strings(target: Target, values: Sequence[Any], where: faults.Where) -> Target:
     known = set(target.classes)
-    fresh = [value for value in dict.fromkeys(filter(_is_text, values)) if value not in known]
+    fresh = [text for text in _texts(values) if text not in known]
     if not fresh:
         return target
     _check_texts(values, 0, where=where, what="A class")

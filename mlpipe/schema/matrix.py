@@ -14,18 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpipe import errors
-from mlpipe.schema import check, faults
-from mlpipe.schema.contract import UNSEEN_CODE, Column, Kind, Schema, Target
+from mlpipe.schema import check, faults, labels
+from mlpipe.schema.contract import UNSEEN_CODE, Column, Kind, Schema
+from mlpipe.schema.feedback import FeedbackItem, decode_feedback
+from mlpipe.schema.labels import decode_label, encode_labels
 from mlpipe.schema.lines import LineError, LinePart, Lines, decode_lines
 from mlpipe.schema.messages import (
-    FeedbackItem,
     PredictBody,
     decode_batch,
-    decode_feedback,
     decode_predict,
     decode_sample,
 )
-from mlpipe.schema.numbers import EXACT, as_float, inexact
+from mlpipe.schema.numbers import all_exact, as_float, inexact
 from mlpipe.schema.table import Table, arrange
 
 __all__ = [
@@ -96,9 +96,7 @@ def encode(table: Table, schema: Schema) -> Floats:
             return X
         _refuse_numbers_as_categories(X, schema, found, where=arranged.where)
     else:
-        X = np.empty((table.n_rows, schema.width))
-        for place, column in enumerate(schema.columns):
-            X[:, place] = _encode_column(arranged.columns[place], column, place, found, arranged.where)
+        X = _encode_columns(arranged.columns, schema, found, where=arranged.where)
     found.raise_any()
     check.check(X, schema, where=arranged.where).raise_any()
     return X
@@ -111,28 +109,38 @@ def _refuse_numbers_as_categories(X: Floats, schema: Schema, found: faults.Fault
             found.add(np.flatnonzero(~np.isnan(values)), place, where=where, tell=_clash(column, values))
 
 
-def _encode_column(
-    values: Sequence[Any], column: Column, place: int, found: faults.Faults, where: faults.Where
+def _encode_columns(
+    columns: Sequence[Sequence[Any]], schema: Schema, found: faults.Faults, *, where: faults.Where
 ) -> Floats:
+    usable = [_usable(columns[place], place, schema, found, where) for place in range(schema.width)]
+    X = np.ascontiguousarray(_numbers(usable).T)
+    if not all_exact(X):
+        for place in schema.of_kind("numeric") + schema.of_kind("integer"):
+            bad = inexact(usable[place])
+            found.add(bad, place, where=where, tell=_inexact(schema.columns[place], usable[place]))
+    return X
+
+
+def _usable(
+    values: Sequence[Any], place: int, schema: Schema, found: faults.Faults, where: faults.Where
+) -> Sequence[Any]:
+    """Return a column as numbers and None; what its kind does not accept is noted and left out."""
+    column = schema.columns[place]
     accepted = _ACCEPTED[column.kind]
-    types = set(map(type, values))
-    if not types <= accepted:
+    if not accepted.issuperset(map(type, values)):
         bad = [row for row, value in enumerate(values) if type(value) not in accepted]
         found.add(bad, place, where=where, tell=_clash(column, values))
         values = [value if type(value) in accepted else None for value in values]
     if column.kind == "category":
-        return np.array(list(map(column.codes.get, values, repeat(UNSEEN_CODE))), dtype=np.float64)
-    numbers = _numbers(values)
-    if int in types and not np.fmax.reduce(np.abs(numbers), initial=0.0) < EXACT:
-        found.add(inexact(values), place, where=where, tell=_inexact(column, values))
-    return numbers
+        return list(map(column.codes.get, values, repeat(UNSEEN_CODE)))
+    return values
 
 
-def _numbers(values: Sequence[Any]) -> Floats:
+def _numbers(columns: Sequence[Sequence[Any]]) -> Floats:
     try:
-        return np.array(values, dtype=np.float64)
+        return np.array(columns, dtype=np.float64)
     except OverflowError:
-        return np.array([math.nan if value is None else as_float(value) for value in values])
+        return np.array([[math.nan if value is None else as_float(value) for value in values] for values in columns])
 
 
 def _clash(column: Column, values: Sequence[Any] | Floats) -> faults.Tell:
@@ -187,96 +195,7 @@ def unseen_counts(X: Floats, schema: Schema) -> dict[str, int]:
     return {schema.names[place]: n for place, n in zip(places, counts, strict=True) if n}
 
 
-def encode_labels(labels: Table | Sequence[object], target: Target, *, where: faults.Where | None = None) -> Floats:
-    """Return labels as float64.
-
-    Parameters
-    ----------
-    labels : Table or sequence
-        A table knows where its labels stand; those of a plain sequence are pointed to as ``/labels/3``.
-    target : Target
-        Numbers are stored as they are, booleans as 0 and 1, strings by their position in the classes.
-    where : callable, optional
-        From row (and 0) to the JSON pointer of a label.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-        NaN is not known yet.
-
-    Raises
-    ------
-    errors.SchemaViolation
-        A label is of the wrong kind, or a string that is no class.
-
-    Examples
-    --------
-    >>> encode_labels(["b", None], Target(task="classification", kind="string", classes=("a", "b")))
-    array([ 1., nan])
-    """
-    if isinstance(labels, Table):
-        values: Sequence[object] = [None] * labels.n_rows if labels.labels is None else labels.labels
-        where = where or labels.label_pointer
-    else:
-        values, where = labels, where or faults.at_list("labels")
-    found = faults.Faults()
-    bad = [row for row, label in enumerate(values) if not _label_fits(label, target)]
-    found.add(bad, 0, where=where, tell=lambda row: _wrong_label(values[row], target))
-    found.raise_any()
-    if target.kind == "string":
-        return np.array([target.codes[label] for label in values], dtype=np.float64)  # type: ignore[index]
-    return np.array(values, dtype=np.float64)
-
-
-def _label_fits(label: object, target: Target) -> bool:
-    if label is None:
-        return True
-    if target.kind == "string":
-        return isinstance(label, str) and label in target.codes
-    if target.kind == "boolean":
-        return isinstance(label, bool)
-    if isinstance(label, bool) or not isinstance(label, (int, float)):
-        return False
-    return target.kind == "number" or (target.kind == "integer" and float(label).is_integer())
-
-
-def _wrong_label(label: object, target: Target) -> tuple[str, str]:
-    if target.kind is None:
-        return "label_kind", f"The label is {faults.a_value(label)}, but the target is not known yet."
-    if target.kind == "string" and isinstance(label, str):
-        known = faults.some([str(name) for name in target.classes])
-        return "unknown_class", f"{errors.quoted(label)} is no class of the target; known are {known}."
-    what = {
-        "string": "a string",
-        "boolean": "true or false",
-        "integer": "a whole number (the target is a class)",
-        "number": "a number",
-    }
-    return (
-        "label_kind",
-        f"The label is {faults.a_value(label)}; expected {what[target.kind]}, or null if not known yet.",
-    )
-
-
 # Out ------------------------------------------------------------------------------------------------------------
-
-
-def decode_label(values: Floats | Sequence[float], target: Target) -> list[bool | int | float | str | None]:
-    """Return stored labels or outputs as JSON values; NaN becomes None.
-
-    Examples
-    --------
-    >>> decode_label(np.array([1.0, np.nan]), Target(task="classification", kind="integer", classes=(0, 1)))
-    [1, None]
-    """
-    numbers: list[float] = values.tolist() if isinstance(values, np.ndarray) else list(values)
-    if target.kind == "string":
-        return [_entry(target.classes, code) for code in numbers]
-    if target.kind == "boolean":
-        return [None if math.isnan(number) else bool(number) for number in numbers]
-    if target.kind == "integer":
-        return _whole(numbers)
-    return [None if math.isnan(number) else number for number in numbers]
 
 
 def row_values(X: Floats, schema: Schema) -> list[tuple[Any, ...]]:
@@ -306,18 +225,9 @@ def row_values(X: Floats, schema: Schema) -> list[tuple[Any, ...]]:
 
 def _column_values(numbers: list[float], column: Column) -> Iterable[Any]:
     if column.kind == "category":
-        return [_entry(column.categories, code) for code in numbers]
+        return [labels.entry(column.categories, code) for code in numbers]
     if column.kind == "boolean":
         return [None if math.isnan(number) else bool(number) for number in numbers]
     if column.kind == "integer":
-        return _whole(numbers)
+        return labels.whole(numbers)
     return [None if math.isnan(number) else number for number in numbers]
-
-
-def _whole(numbers: list[float]) -> list[Any]:
-    return [None if math.isnan(value) else int(value) if value.is_integer() else value for value in numbers]
-
-
-def _entry(entries: Sequence[Any], code: float) -> Any:
-    """Return an entry of a dictionary; None for missing, unseen, or newer than this dictionary."""
-    return entries[int(code)] if 0 <= code < len(entries) else None

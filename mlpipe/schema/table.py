@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -129,7 +130,8 @@ def arrange(table: Table, names: tuple[str, ...]) -> Arranged:
     """
     if table.named:
         _check_records(table, names)
-        cells: list[Sequence[Any]] = [[record[name] for record in table.rows] for name in names]
+        take = itemgetter(*names) if len(names) > 1 else lambda record: (record[names[0]],)
+        cells: list[Sequence[Any]] = list(zip(*map(take, table.rows), strict=True))
         return Arranged(cells, lambda row, column: table.pointer(row, names[column]))
     order = list(range(len(names))) if table.names is None else _order(table.names, names)
     _check_width(table, names)
@@ -137,8 +139,8 @@ def arrange(table: Table, names: tuple[str, ...]) -> Arranged:
     if isinstance(table.rows, np.ndarray):
         columns: Any = table.rows if in_order else np.ascontiguousarray(table.rows[:, order])
     else:
-        cells_in_body = list(zip(*table.rows, strict=True))
-        columns = [cells_in_body[place] for place in order]
+        cells = list(zip(*table.rows, strict=True))
+        columns = cells if in_order else [cells[place] for place in order]
     return Arranged(columns, lambda row, column: table.pointer(row, order[column]))
 
 

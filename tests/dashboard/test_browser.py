@@ -78,7 +78,7 @@ def test_full_page_draws_switches_theme_and_fits_a_phone(page, url):
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
     page.wait_for_selector(f"#chart-drift .shapelayer path[style*='{DARK_C2}']", state="attached")
     page.set_viewport_size({"width": 390, "height": 844})
-    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.wait_for_function("document.documentElement.scrollWidth === 390")
     page.click("text=Menu")
     page.click("#side >> text=System")
     assert not page.evaluate("document.querySelector('#side').matches(':popover-open')")

@@ -47,9 +47,7 @@ def test_schema_comes_back_as_it_was_stored() -> None:
 
 def test_a_batch_id_is_taken_once() -> None:
     append("one", [1.0])
-    batch = store.Batch(
-        batch_id="one", content_hash="h", schema_version=1, source="batch", X=np.ones((1, 2)), y=None
-    )
+    batch = store.Batch(batch_id="one", content_hash="h", schema_version=1, source="batch", X=np.ones((1, 2)), y=None)
     with db.transaction() as connection:
         assert store.append(connection, batch) is None
 
