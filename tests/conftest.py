@@ -33,7 +33,7 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("template")
     settings = Settings(home=home)
-    db.upgrade(create_app(settings), settings)
+    _migrate(settings)
     return home / "mlpipe.db"
 
 
@@ -41,12 +41,17 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def postgresql_template(postgresql_server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     url = postgresql.create_database(postgresql_server, "template_mlpipe")
     settings = Settings(home=tmp_path_factory.mktemp("template"), database_url=url)
+    _migrate(settings)
+    return "template_mlpipe"
+
+
+def _migrate(settings: Settings) -> None:
+    """Make the tables and close every connection, so that the database can be copied."""
     app = create_app(settings)
     db.upgrade(app, settings)
     with app.app_context():
         for engine in db.database.engines.values():
             engine.dispose()
-    return "template_mlpipe"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

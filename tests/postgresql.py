@@ -29,6 +29,5 @@ def create_database(server: str, name: str, *, template: str = "template1") -> s
     """Create a database; return its URL."""
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    base, _, rest = server.rpartition("/")
-    query = rest.partition("?")[2]
-    return f"{base}/{name}" + (f"?{query}" if query else "")
+    address, _, query = server.partition("?")
+    return f"{address.rpartition('/')[0]}/{name}?{query}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -277,12 +278,12 @@ def upgrade() -> None:
         sa.Column("model_revision", sa.Integer(), nullable=False),
         sa.Column("route", sa.String(length=16), nullable=False),
         sa.Column("n_rows", sa.Integer(), nullable=False),
+        sa.Column("latency_us", sa.Integer(), nullable=False),
         sa.Column("features", sa.LargeBinary(), nullable=False, comment="float64 (n, d)"),
         sa.Column("outputs", sa.LargeBinary(), nullable=False, comment="float64 (n,): class label as stored, or value"),
         sa.Column(
             "probabilities", sa.LargeBinary(), nullable=True, comment="float64 (n, k), classes in the model's order"
         ),
-        sa.Column("latency_us", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
             ["model_version"],
             ["model_versions.version"],

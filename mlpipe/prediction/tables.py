@@ -16,10 +16,10 @@ predictions = sa.Table(
     sa.Column("model_revision", sa.Integer, nullable=False),
     sa.Column("route", sa.String(16), nullable=False),
     sa.Column("n_rows", sa.Integer, nullable=False),
+    sa.Column("latency_us", sa.Integer, nullable=False),
     sa.Column("features", sa.LargeBinary, nullable=False, comment="float64 (n, d)"),
     sa.Column("outputs", sa.LargeBinary, nullable=False, comment="float64 (n,): class label as stored, or value"),
     sa.Column("probabilities", sa.LargeBinary, comment="float64 (n, k), classes in the model's order"),
-    sa.Column("latency_us", sa.Integer, nullable=False),
     sa.Index("predictions_version", "model_version", "id"),
     sa.Index("predictions_time", "predicted_at"),
 )

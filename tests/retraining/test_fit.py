@@ -26,11 +26,11 @@ def test_cross_scores_come_from_forests_that_have_not_seen_the_row(rng: np.rando
 def test_cross_scores_look_like_those_of_new_rows(rng: np.random.Generator) -> None:
     X = rng.normal(size=(3000, 4))
     y = (X[:, 0] + rng.normal(0, 1, 3000) > 0).astype(float)
-    parameters = fit.Parameters(n_estimators=30, max_depth=8)
+    parameters = fit.Parameters(n_estimators=30, max_depth=12)
     found = fit.cross_scores(X[:2000], y[:2000], task="classification", parameters=parameters)[:, 1]
     forest = fit.fit(X[:2000], y[:2000], task="classification", parameters=parameters)
     assert ks_2samp(found, forest.predict_proba(X[2000:])[:, 1]).pvalue > 0.01
-    assert ks_2samp(found, forest.predict_proba(X[:2000])[:, 1]).pvalue < 1e-6
+    assert found.std() < 0.95 * forest.predict_proba(X[:2000])[:, 1].std()  # scores of its own rows are sharper
 
 
 def test_a_class_that_a_stretch_lacks_gets_probability_zero() -> None:
