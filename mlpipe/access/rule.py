@@ -6,6 +6,7 @@ foreign sites), and a proxy makes strangers look local.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -43,21 +44,22 @@ def is_local(remote: str | None, headers: Headers) -> bool:
     >>> is_local("127.0.0.1", {"Host": "localhost:8001", "Origin": "https://evil.example"})
     False
     """
-    if not _is_loopback(remote or "") or not _is_loopback(_host(headers.get("Host") or "")):
-        return False
     if any(name in headers for name in FORWARDING_HEADERS):
         return False
     origin = headers.get("Origin")
-    return origin is None or _is_loopback(urlsplit(origin).hostname or "")
+    here = _is_loopback(remote or "") and _is_loopback(_host("//" + (headers.get("Host") or "")))
+    return here and (origin is None or _is_loopback(_host(origin)))
 
 
-def _host(text: str) -> str:
+@lru_cache(maxsize=1000)
+def _host(address: str) -> str:
     try:
-        return urlsplit("//" + text).hostname or ""
+        return urlsplit(address).hostname or ""
     except ValueError:
         return ""
 
 
+@lru_cache(maxsize=1000)
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True

@@ -121,7 +121,8 @@ class FeatureResult:
     visible_shift_sd : float
         sqrt(threshold + noise floor): smaller shifts cannot alarm in this window.
     importance : float or None
-        Share of the model's total importance.
+        Share of the model's total importance; None where it is not known: the column was constant when the model
+        learned.
     summary : dict of str to float or None
         Mean, sd, range, quantiles, out-of-range share, and the figures of further detectors.
     cells : Cells
@@ -352,8 +353,14 @@ def _results(
     ]
     if portions is None:
         return results
-    weighed = zip(results[: reference.n_features], portions.tolist(), strict=True)
-    return [replace(result, importance=own) for result, own in weighed] + results[reference.n_features :]
+    weighed = zip(results, reference.columns, portions.tolist(), strict=False)
+    features = [result if _constant(column) else replace(result, importance=own) for result, column, own in weighed]
+    return features + results[reference.n_features :]
+
+
+def _constant(column: references.ColumnReference) -> bool:
+    """Say whether the model never saw the column vary: that it does not use it then says nothing."""
+    return len(column.ordered) == 0 or bool(column.ordered[0] == column.ordered[-1])
 
 
 def _result(

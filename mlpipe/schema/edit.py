@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, NoReturn, get_args
 
 from mlpipe import errors
-from mlpipe.schema import faults, reading, sides
-from mlpipe.schema.contract import MAX_CATEGORIES, Column, Kind, LabelKind, Schema, Status, Target, Task
+from mlpipe.schema import faults, growth, numbers, reading, sides
+from mlpipe.schema.contract import MAX_CATEGORIES, MAX_CLASSES, Column, Kind, LabelKind, Schema, Status, Target, Task
 
 _EDIT = {"schema_version", "status", "columns", "target", "read_at"}
 _COLUMN = {"name", "kind", "categories", "missing_allowed", "observed"}
@@ -89,7 +89,7 @@ def _column(old: Column, wanted: object, pointer: str) -> Column:
         kind=kind,
         categories=_categories(old, changes.get("categories"), kind, f"{pointer}/categories"),
         missing_allowed=_boolean(changes.get("missing_allowed", old.missing_allowed), f"{pointer}/missing_allowed"),
-        observed=old.observed or "kind" in changes,
+        observed=old.observed or kind != old.kind,
     )
 
 
@@ -115,6 +115,8 @@ def _target(old: Target, wanted: object) -> Target:
     if task != "classification":
         return Target(task=task, kind=kind)
     classes = _grown(old.classes, changes.get("classes", list(old.classes)), "/target/classes", _ITEM_TYPES[kind])
+    if len(classes) > MAX_CLASSES:
+        faults.refuse("/target/classes", "too_many_classes", f"At most {MAX_CLASSES:,} classes are learned.")
     ordered = classes if kind == "string" else tuple(sorted(classes))
     return Target(task=task, kind=kind, classes=ordered)
 
@@ -141,7 +143,19 @@ def _grown(old: tuple[Any, ...], wanted: Any, pointer: str, types: tuple[type, .
         _refuse(pointer, "entries_are_stored", "entries keep their places; new ones are put at the end")
     if sides.repeated(wanted):
         _refuse(pointer, "duplicate_entry", f"{errors.quoted(wanted[sides.repeated(wanted)[0]])} stands twice")
+    if not all(map(_can_be_kept, wanted)):
+        _refuse(
+            pointer,
+            "entry_too_large",
+            f"texts have at most {growth.MAX_CATEGORY:,} characters and no NUL, numbers are at most 2**53",
+        )
     return tuple(wanted)
+
+
+def _can_be_kept(entry: Any) -> bool:
+    if isinstance(entry, str):
+        return len(entry) <= growth.MAX_CATEGORY and "\0" not in entry
+    return bool(abs(entry) <= numbers.EXACT)
 
 
 def _object(value: object, known: set[str], pointer: str) -> dict[str, Any]:

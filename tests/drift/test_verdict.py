@@ -212,3 +212,18 @@ def test_sentences_stay_short(importance, rng):
     X = rng.normal(size=(1000, 30))
     X[:, 1:] += 1
     assert len(verdict.judge(kept, X, rng.uniform(size=1000), importance=importance).sentence) <= 200
+
+
+def test_a_column_that_was_constant_in_training_is_never_harmless() -> None:
+    rng = np.random.default_rng(5)
+    columns = [contract.Column(name="used", kind="numeric"), contract.Column(name="constant", kind="numeric")]
+    kept = references.prepare(
+        np.column_stack((rng.normal(size=2000), np.zeros(2000))),
+        columns,
+        predictions=rng.normal(size=2000),
+        prediction_kind="numeric",
+    )
+    window = rng.normal(size=(500, 2))
+    report = verdict.judge(kept, window, rng.normal(size=500), importance=np.array([1.0, 0.0]))
+    assert report.verdict == "drift"
+    assert report.features[0].importance is None
