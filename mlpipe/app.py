@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 from pathlib import Path
 
 from flask import Flask
@@ -25,6 +26,10 @@ from mlpipe.settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 STAGES = (ingestion, features, prediction, drift, retraining, registry, jobs, incidents, dashboard)
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long a busy thread keeps the interpreter from one that has just stored its row (Python's own 5 ms let every
+request of a worker with four threads wait for the others: 0.35 instead of 0.48 of a constant view's rate)."""
 
 LOW_DISK_BYTES = 512 * 1024 * 1024
 """Free space under which /health warns: a fit and its version folder need some tens of megabytes."""
@@ -54,6 +59,7 @@ def create_app(settings: Settings) -> Flask:
 
 def serve(settings: Settings) -> Flask:
     """Put an app together, bring its database up to date, and start what runs in the background."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     app = create_app(settings)
     db.upgrade(app, settings)
     for name in logs.FILES:

@@ -8,8 +8,9 @@ what is decided is written with ``synchronous=FULL``; the prediction log may be 
 from __future__ import annotations
 
 import fcntl
+import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -116,6 +117,54 @@ def transaction(*, durability: Durability = "power") -> Iterator[sa.Connection]:
             yield connection
 
 
+def log(table: sa.Table, row: dict[str, Any]) -> int:
+    """Insert one row into a log, in a transaction of its own, and return its id.
+
+    Parameters
+    ----------
+    table : Table
+        With a counting primary key.
+    row : dict
+        Every column but the key, as values that the driver takes as they are.
+
+    Raises
+    ------
+    errors.StoreUnavailable
+        The row was not stored.
+
+    Notes
+    -----
+    The one place that goes around SQLAlchemy's transactions: each prediction waits for it. SQLite takes a single
+    INSERT outside of a transaction as a transaction. Half the time of `transaction` and an insert.
+    """
+    engine = database.engines["log"]
+    statement = _log_statement(table, engine.dialect.name)
+    with _turn(engine), _translated():
+        connection = engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute(statement, row)
+            if engine.dialect.name == "sqlite":
+                return int(cursor.lastrowid or 0)
+            found = cursor.fetchone()
+            connection.commit()
+            return int(found[0]) if found else 0
+        except engine.dialect.loaded_dbapi.Error as fault:
+            raise sa.exc.OperationalError(statement, None, fault) from fault
+        finally:
+            connection.close()
+
+
+@functools.cache
+def _log_statement(table: sa.Table, dialect: str) -> str:
+    key = next(iter(table.primary_key)).name
+    names = [column.name for column in table.columns if column.name != key]
+    form = ":{}" if dialect == "sqlite" else "%({})s"
+    values = ", ".join(form.format(name) for name in names)
+    statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({values})"  # noqa: S608  names of our own table
+    return statement if dialect == "sqlite" else f"{statement} RETURNING {key}"
+
+
 @contextmanager
 def reading() -> Iterator[sa.Connection]:
     """Open a transaction that only reads: one consistent picture.
@@ -214,10 +263,15 @@ def insert_new(connection: sa.Connection, table: sa.Table, values: dict[str, Any
 
 def replace(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> None:
     """Insert a row, or overwrite the one with the same primary key."""
+    replace_all(connection, table, [values])
+
+
+def replace_all(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows, or overwrite those with the same primary keys; at least one, all with the same columns."""
     insert = postgresql.insert(table) if is_postgresql(connection) else sqlite.insert(table)
     keys = [column.name for column in table.primary_key]
-    rest = {name: value for name, value in values.items() if name not in keys}
-    connection.execute(insert.values(**values).on_conflict_do_update(index_elements=keys, set_=rest))
+    rest = {name: insert.excluded[name] for name in rows[0] if name not in keys}
+    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=rest), list(rows))
 
 
 def health() -> tuple[Literal["ok"], str]:

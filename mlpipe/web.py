@@ -76,6 +76,10 @@ def _begin() -> None:
     wanted = request.headers.get("X-Request-ID", "")
     g.request_id = wanted if REQUEST_ID.fullmatch(wanted) else uuid.uuid4().hex
     logs.set_trace(g.request_id)
+    if "\0" in request.path:
+        raise errors.NotFound("The path holds a NUL character; nothing has such a name.")
+    if b"%00" in request.query_string:
+        raise errors.InvalidQuery("The query string holds a NUL character (%00); no value may.")
 
 
 def _end(response: Response) -> Response:

@@ -19,6 +19,9 @@ from mlpipe.app import create_app
 from mlpipe.settings import Settings
 from tests import postgresql
 from tests.server import Server
+from tests.trained import served, trained_app, trained_on_postgresql, trained_on_sqlite, trained_settings
+
+__all__ = ["served", "trained_app", "trained_on_postgresql", "trained_on_sqlite", "trained_settings"]
 
 _databases = itertools.count()
 

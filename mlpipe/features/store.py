@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -99,6 +100,9 @@ def current_schema(connection: sa.Connection, *, for_update: bool = False) -> Sc
     """Return the newest schema version, or None before the first batch."""
     query = sa.select(schema_versions).order_by(schema_versions.c.version.desc()).limit(1)
     row = connection.execute(query.with_for_update() if for_update else query).first()
+    # an edit that was waited for has made a newer row: lock on until the newest is ours
+    while for_update and (newest := connection.execute(query.with_for_update()).first()) != row:
+        row = newest
     return None if row is None else _schema(row)
 
 
@@ -170,11 +174,8 @@ def append(connection: sa.Connection, batch: Batch) -> int | None:
 
 
 def _name_samples(connection: sa.Connection, batch: int, row_ids: Sequence[str]) -> None:
-    for start in range(0, len(row_ids), KEYS_A_QUERY):
-        part = list(row_ids[start : start + KEYS_A_QUERY])
-        connection.execute(sa.delete(sample_keys).where(sample_keys.c.row_id.in_(part)))
     rows = [{"row_id": name, "batch": batch, "position": place} for place, name in enumerate(row_ids)]
-    connection.execute(sa.insert(sample_keys), rows)
+    db.replace_all(connection, sample_keys, sorted(rows, key=itemgetter("row_id")))  # in one order: no deadlock
 
 
 def find_batch(connection: sa.Connection, batch_id: str) -> sa.Row[Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -38,14 +39,12 @@ def post_stream() -> Response:
 
 
 def _stream_lines() -> Response:
-    request.max_content_length = None
+    request.max_content_length = sys.maxsize  # None would mean the app's own limit
     found = service.ingest_lines(_lines(web.settings().max_body_bytes))
-    if not found["rejected"]:
-        return web.answer(found, 200)
     if found["accepted"]:
-        return web.answer(found, 207)
+        return web.answer(found, 207 if found["rejected"] else 200)
     detail = f"None of the {found['rejected']:,} lines could be stored; the first errors are listed."
-    if not found["rejected"] and not found["accepted"]:
+    if not found["rejected"]:
         detail = "The body has no lines."
     return web.problem(422, code="schema_violation", title="No line fits the schema", detail=detail, **found)
 
@@ -55,7 +54,7 @@ def _lines(longest: int) -> Iterator[bytes]:
     rest = b""
     while piece := request.stream.read(READ_BYTES):
         *lines, rest = (rest + piece).split(b"\n")
-        yield from (line for line in lines if line.strip())
+        yield from lines
         if len(rest) > longest:
             raise errors.BodyTooLarge(f"A line has more than {longest:,} bytes; lines before it were stored.")
     if rest.strip():

@@ -24,6 +24,9 @@ logger = logging.getLogger("mlpipe.ingestion")
 CHUNK_LINES = 1000
 """Lines of NDJSON that are checked and stored together."""
 
+CHUNK_BYTES = 4 * 1024 * 1024
+"""Bytes of lines that are held at a time, whatever their number."""
+
 Floats = NDArray[np.float64]
 
 
@@ -174,27 +177,34 @@ def _receipt(batch: features.Batch) -> Receipt:
 def ingest_lines(lines: Iterable[bytes]) -> dict[str, Any]:
     """Store NDJSON lines in chunks, keeping count of what was refused.
 
+    An error that ends the work early carries the same counts among its figures.
+
     Returns
     -------
     dict
         ``accepted``, ``rejected``, ``labelled``, ``errors`` (the first of them, with line numbers).
     """
-    accepted = rejected = labelled = 0
-    faults: list[dict[str, Any]] = []
-    for first_line, chunk in _chunks(lines):
-        read = matrix.decode_lines(chunk, first_line=first_line)
-        bad = list(read.errors)
-        for part in read.parts:
-            stored, refused = _ingest_part(part)
-            bad += refused
-            accepted += stored.rows if stored else 0
-            labelled += stored.labelled if stored else 0
-        rejected += len(bad)
-        room = errors.MAX_LISTED - len(faults)
-        faults += [
-            {"line": fault.line, "code": fault.code, "detail": fault.detail} for fault in sorted(bad, key=_line)
-        ][:room]
-    return {"accepted": accepted, "rejected": rejected, "labelled": labelled, "errors": faults}
+    found: dict[str, Any] = {"accepted": 0, "rejected": 0, "labelled": 0, "errors": []}
+    try:
+        for first_line, chunk in _chunks(lines):
+            _ingest_chunk(found, matrix.decode_lines(chunk, first_line=first_line))
+    except errors.MlpipeError as fault:
+        fault.figures |= found
+        raise
+    return found
+
+
+def _ingest_chunk(found: dict[str, Any], read: matrix.Lines) -> None:
+    bad = list(read.errors)
+    for part in read.parts:
+        stored, refused = _ingest_part(part)
+        bad += refused
+        found["accepted"] += stored.rows if stored else 0
+        found["labelled"] += stored.labelled if stored else 0
+    found["rejected"] += len(bad)
+    room = errors.MAX_LISTED - len(found["errors"])
+    listed = sorted(bad, key=_line)[:room]
+    found["errors"] += [{"line": fault.line, "code": fault.code, "detail": fault.detail} for fault in listed]
 
 
 def _line(fault: matrix.LineError) -> int:
@@ -203,12 +213,18 @@ def _line(fault: matrix.LineError) -> int:
 
 def _chunks(lines: Iterable[bytes]) -> Iterator[tuple[int, list[bytes]]]:
     chunk: list[bytes] = []
-    number = 0
-    for number, line in enumerate(lines, start=1):
-        chunk.append(line)
-        if len(chunk) == CHUNK_LINES:
+    number = size = 0
+    try:
+        for number, line in enumerate(lines, start=1):
+            chunk.append(line)
+            size += len(line)
+            if len(chunk) == CHUNK_LINES or size > CHUNK_BYTES:
+                yield number - len(chunk) + 1, chunk
+                chunk, size = [], 0
+    except errors.BodyTooLarge:
+        if chunk:
             yield number - len(chunk) + 1, chunk
-            chunk = []
+        raise
     if chunk:
         yield number - len(chunk) + 1, chunk
 

@@ -89,6 +89,12 @@ def enqueue(
     return db.insert_new(connection, jobs, values | (started if holder else {}))
 
 
+def add_evidence(connection: sa.Connection, job: Job, evidence: dict[str, Any]) -> None:
+    """Add to what a job rests on."""
+    update = sa.update(jobs).where(jobs.c.id == job.id)
+    connection.execute(update.values(evidence=job.evidence | evidence))
+
+
 def open_job(connection: sa.Connection, kind: str) -> Job | None:
     """Return the oldest job of a kind that is not finished."""
     query = sa.select(*_FIELDS).where(jobs.c.kind == kind, jobs.c.state.in_(OPEN)).order_by(jobs.c.id).limit(1)

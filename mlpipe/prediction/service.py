@@ -67,8 +67,7 @@ def predict(
         "probabilities": None if probabilities is None else probabilities.tobytes(),
         "latency_us": (time.perf_counter_ns() - started) // 1000,
     }
-    with db.transaction(durability="process") as connection:
-        prediction = store.append(connection, row)
+    prediction = store.append(row)
     return {
         "predictions": matrix.decode_label(outputs, model.schema.target),
         **_probabilities(model, probabilities, all_probabilities),

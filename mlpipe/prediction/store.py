@@ -56,9 +56,9 @@ class Window:
     last: int
 
 
-def append(connection: sa.Connection, row: dict[str, Any]) -> int:
-    """Log one request; return its id."""
-    return db.insert(connection, predictions, row)
+def append(row: dict[str, Any]) -> int:
+    """Log one request in a transaction of its own; return its id."""
+    return db.log(predictions, row)
 
 
 def logged(connection: sa.Connection, ids: Iterable[int]) -> dict[int, Logged]:
