@@ -222,7 +222,7 @@ def load(environment: Mapping[str, str], *, home: Path) -> Settings:
         except ValueError as fault:
             faults.append(f"{key}={environment[key]!r}: {fault}")
     if faults:
-        raise errors.InvalidSetting("; ".join(faults))
+        raise errors.InvalidSetting("\n".join(faults))
     return _checked_together(dataclasses.replace(Settings(**values), home=Path(values["home"]).resolve()))
 
 

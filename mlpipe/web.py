@@ -11,6 +11,7 @@ from typing import Any, Literal
 import orjson
 from flask import Blueprint, Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.routing import IntegerConverter, Map
 
 from mlpipe import errors, logs
 from mlpipe.settings import Settings
@@ -57,10 +58,18 @@ def init(app: Flask, settings: Settings) -> None:
     app.extensions["mlpipe.health"] = {}
     app.before_request(_begin)
     app.after_request(_end)
+    app.url_map.converters["int"] = RowId
     app.register_error_handler(errors.MlpipeError, _on_mlpipe_error)
     app.register_error_handler(HTTPException, _on_http_error)
     app.register_error_handler(Exception, _on_fault)
     app.register_blueprint(blueprint)
+
+
+class RowId(IntegerConverter):
+    """A whole number in a path that the database can look up; larger ones are not found."""
+
+    def __init__(self, url_map: Map) -> None:
+        super().__init__(url_map, max=2**63 - 1)
 
 
 def settings() -> Settings:

@@ -46,7 +46,6 @@ class Server:
         self.database_url = database_url
         self.ports = free_ports(3)
         self.process: subprocess.Popen[bytes] | None = None
-        self.session = requests.Session()
 
     @property
     def url(self) -> str:
@@ -84,10 +83,11 @@ class Server:
         return (self.home / "server.txt").read_text()
 
     def get(self, path: str, **options: Any) -> Any:
-        return self.session.get(self.url + path, timeout=30, **options)
+        """Ask on a connection of its own: one that is kept would stick to a worker, and break when that one dies."""
+        return requests.get(self.url + path, timeout=30, **options)
 
     def post(self, path: str, json: Any = None, **options: Any) -> Any:
-        return self.session.post(self.url + path, json=json, timeout=60, **options)
+        return requests.post(self.url + path, json=json, timeout=60, **options)
 
     def active(self) -> int | None:
         version: int | None = self.get("/models").json()["active"]
@@ -102,7 +102,6 @@ class Server:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
-            self.session = requests.Session()
 
     def stop(self) -> int | None:
         """Ask the server to end and wait for it; kill it after half a minute."""
@@ -115,5 +114,4 @@ class Server:
             self.kill()
             return None
         self.process = None
-        self.session.close()
         return code

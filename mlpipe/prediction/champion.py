@@ -153,7 +153,8 @@ class Champion:
                 if len(self._others) > KEPT_VERSIONS:
                     self._others.popitem(last=False)
             self._others.move_to_end(number)
-            return self._others[number]
+            other = self._others[number]
+            return other if model is None else replace(other, schema=model.schema)
 
 
 def load(models: Path, version: int, *, schema: Schema, generation: int = 0) -> Model:

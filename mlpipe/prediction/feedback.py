@@ -246,8 +246,8 @@ def join_parked() -> int:
         if not store.parked(connection, limit=1):
             return 0
     with db.transaction() as connection:
+        schema = features.current_schema(connection, for_update=True)  # nobody else joins or corrects meanwhile
         rows = store.parked(connection, limit=PARKED_A_TURN)
-        schema = features.current_schema(connection)
         if not rows or schema is None:
             return 0
         labels = [_Label((row.prediction_id, row.position), row.label, row.observed_at) for row in rows]

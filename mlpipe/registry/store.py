@@ -10,6 +10,9 @@ import sqlalchemy as sa
 from mlpipe import clock, db
 from mlpipe.registry.tables import deployments, model_versions
 
+MAX_VERSION = 2**31 - 1
+"""Largest number that the column holds; PostgreSQL refuses to compare it with a larger one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -49,6 +52,8 @@ def active(connection: sa.Connection) -> Active | None:
 
 def get(connection: sa.Connection, version: int) -> Version | None:
     """Return one version."""
+    if not 0 < version <= MAX_VERSION:
+        return None
     row = connection.execute(sa.select(model_versions).where(model_versions.c.version == version)).first()
     return None if row is None else Version(**row._mapping)
 
