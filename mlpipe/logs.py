@@ -19,12 +19,15 @@ import orjson
 
 FILES = {
     "mlpipe.ingestion": "ingestion_api",
+    "mlpipe.features": "ingestion_api",
     "mlpipe.prediction": "prediction_service",
+    "mlpipe.registry": "prediction_service",
     "mlpipe.drift": "drift_monitor",
     "mlpipe.retraining": "retraining_worker",
     "mlpipe.dashboard": "dashboard",
+    "mlpipe.web": "dashboard",
 }
-"""Logger of a stage -> name of its file."""
+"""Logger of a package -> name of its file. Packages that serve several stages write where they are called from."""
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127, 0x85, 0x2028, 0x2029)}
 

@@ -134,6 +134,7 @@ class Background:
         """Join parked labels, and take silent workers off the list."""
         if self._leads.is_set():
             feedback.join_parked()
+            drift.sweep()
             jobs.sweep()
 
 

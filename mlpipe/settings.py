@@ -227,7 +227,7 @@ def load(environment: Mapping[str, str], *, home: Path) -> Settings:
 
 
 def _unknown(key: str, names: Mapping[str, str]) -> str:
-    near = difflib.get_close_matches(key, names, n=1)
+    near = [WORKERS_VARIABLE] if key == PREFIX + "WORKERS" else difflib.get_close_matches(key, names, n=1, cutoff=0.8)
     hint = f" Did you mean {near[0]}?" if near else " docs/settings.md lists all."
     return f"{key} is not a setting of mlpipe.{hint}"
 

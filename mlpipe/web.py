@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Literal
 
 import orjson
@@ -15,8 +15,6 @@ from werkzeug.routing import IntegerConverter, Map
 
 from mlpipe import errors, logs
 from mlpipe.settings import Settings
-
-logger = logging.getLogger("mlpipe.dashboard.errors")
 
 STATUS = {
     "malformed_body": 400,
@@ -126,6 +124,11 @@ def body(*types: str) -> bytes:
     return request.get_data(cache=False)
 
 
+def optional_body() -> bytes | None:
+    """Return the request's JSON body, or None where there is none; see `body` for what it raises."""
+    return body() if request.get_data() else None
+
+
 def limit() -> int:
     """Return ``?limit=``, 1 to 1,000, default 50."""
     return query_int("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT) or DEFAULT_LIMIT
@@ -160,9 +163,25 @@ def answer(value: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), status, mimetype="application/json")
 
 
-def listing(items: Iterable[Any], *, key: Callable[[Any], int], rows: list[Any], wanted: int) -> dict[str, Any]:
-    """Return a page of a list: its items, and the cursor of the next page or null."""
-    return {"items": list(items), "next": str(key(rows[-1])) if len(rows) == wanted else None}
+def one_more() -> int:
+    """Return how many rows a list reads: ``?limit=``, and one by which it knows whether there is a next page."""
+    return limit() + 1
+
+
+def listing(rows: list[Any], *, show: Callable[[Any], Any], key: Callable[[Any], int]) -> dict[str, Any]:
+    """Return a page of a list: its items, and the cursor of the next page or null.
+
+    Parameters
+    ----------
+    rows : list
+        At most `one_more` of them.
+    show : callable
+        From a row to its item.
+    key : callable
+        From a row to the number that the next page goes on from.
+    """
+    page = rows[: limit()]
+    return {"items": [show(row) for row in page], "next": str(key(page[-1])) if len(rows) > len(page) else None}
 
 
 def problem(status: int, *, code: str, title: str, detail: str, **members: Any) -> Response:
@@ -178,6 +197,8 @@ def problem(status: int, *, code: str, title: str, detail: str, **members: Any) 
     }
     response = Response(orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), status)
     response.headers["Content-Type"] = "application/problem+json"
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
     if code in RETRY_AFTER_S:
         response.headers["Retry-After"] = str(RETRY_AFTER_S[code])
     return response
@@ -196,9 +217,15 @@ def problem_of(error: errors.MlpipeError) -> Response:
 
 
 def _on_mlpipe_error(error: errors.MlpipeError) -> Response:
-    if STATUS.get(error.code, 500) >= 500:
-        logger.warning("%s %s: %s: %s", request.method, request.path, error.code, error.detail)
+    level = logging.WARNING if STATUS.get(error.code, 500) >= 500 else logging.INFO
+    _logger().log(level, "%s %s refused: %s: %s", request.method, request.path, error.code, error.detail)
     return problem_of(error)
+
+
+def _logger() -> logging.Logger:
+    """Return the logger of the stage that was asked."""
+    name = f"mlpipe.{request.blueprint}"
+    return logging.getLogger(name if name in logs.FILES else "mlpipe.web")
 
 
 def _on_http_error(error: HTTPException) -> Response:
@@ -215,7 +242,7 @@ def _on_http_error(error: HTTPException) -> Response:
 
 
 def _on_fault(error: Exception) -> Response:
-    logger.error("%s %s failed", request.method, request.path, exc_info=error)
+    _logger().error("%s %s failed", request.method, request.path, exc_info=error)
     detail = "mlpipe has made a mistake; the log has the details under this request id. Nothing else is affected."
     return problem(500, code="internal_error", title="mlpipe failed to answer", detail=detail)
 

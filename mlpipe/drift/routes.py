@@ -31,10 +31,9 @@ def get_latest() -> Response:
 @blueprint.get("/drift/reports")
 def get_reports() -> Response:
     """Return reports, newest first."""
-    wanted = web.limit()
     with db.reading() as connection:
-        rows = store.page(connection, limit=wanted, before=web.cursor())
-    return web.answer(web.listing(map(service.as_json, rows), key=lambda row: row.id, rows=rows, wanted=wanted))
+        rows = store.page(connection, limit=web.one_more(), before=web.cursor())
+    return web.answer(web.listing(rows, show=service.as_json, key=lambda row: row.id))
 
 
 @blueprint.post("/drift/check")

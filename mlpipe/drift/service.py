@@ -22,13 +22,15 @@ from mlpipe.prediction import store as predictions
 from mlpipe.registry import artifacts
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
-from mlpipe.schema.contract import Schema
+from mlpipe.schema.contract import Column, Schema
 from mlpipe.settings import Settings
 
 logger = logging.getLogger("mlpipe.drift")
 
 CHECK = "drift_check"
 INCIDENT = "drift"
+KEEP_WAITING_S = 86_400
+"""How long the rows of checks are kept that only waited for data; the ledger keeps their count."""
 
 Floats = NDArray[np.float64]
 
@@ -38,6 +40,7 @@ class Baseline:
     """What a version's traffic is compared with."""
 
     version: int
+    columns: tuple[Column, ...]
     reference: references.Reference
     importance: Floats
 
@@ -48,7 +51,7 @@ class Monitor:
     Parameters
     ----------
     models : Path
-        The registry folder; a version's reference is prepared once and kept.
+        The registry folder; a version's reference is prepared once and kept until the columns change.
     """
 
     def __init__(self, models: Path) -> None:
@@ -123,14 +126,16 @@ class Monitor:
         return head | empty
 
     def _load(self, version: int, schema: Schema, settings: Settings) -> Baseline:
-        if self._baseline is None or self._baseline.version != version:
+        kept = self._baseline
+        if kept is None or (kept.version, kept.columns) != (version, schema.columns):
             with db.reading() as connection:
                 row = versions.get(connection, version)
             if row is None:
                 raise errors.NotFound(f"Version {version} has no row.")
-            kept = artifacts.load_reference(registry.folder(self._models, version), row.files)
-            self._baseline = Baseline(version, _prepare(kept, row, schema, settings), kept["importance"])
-        return self._baseline
+            arrays = artifacts.load_reference(registry.folder(self._models, version), row.files)
+            reference = _prepare(arrays, row, schema, settings)
+            kept = self._baseline = Baseline(version, schema.columns, reference, arrays["importance"])
+        return kept
 
 
 def _prepare(
@@ -268,6 +273,17 @@ def run_slot(monitor: Monitor, settings: Settings, *, slot: int, holder: str) ->
         _fail(job, holder, f"mlpipe has made a mistake: {fault!r}")
         raise
     return True
+
+
+def sweep() -> None:
+    """Fail checks whose process died, and drop old rows of checks that only waited for data."""
+    with db.reading() as connection:
+        if not jobs.overdue(connection, CHECK, before_us=clock.now_us() - KEEP_WAITING_S * clock.MICROSECONDS):
+            return
+    with db.transaction() as connection:
+        for lost in jobs.give_up(connection, CHECK, after=1):
+            ledger.record(connection, "failure", f"A drift check failed. {lost.sentence}", job_id=lost.id)
+        jobs.forget(connection, CHECK, before_us=clock.now_us() - KEEP_WAITING_S * clock.MICROSECONDS)
 
 
 def _fail(job: int, holder: str, sentence: str) -> None:

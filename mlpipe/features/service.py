@@ -48,8 +48,9 @@ def confirm(body: bytes) -> Schema:
             raise errors.NotFound("There is no schema to confirm yet; send a first batch to POST /ingest/batch.")
         new = edit.edited(old, body)
         store.add_schema(connection, new)
+        done = "confirmed" if new.status == "confirmed" else "edited"
         ledger.record(
-            connection, "schema", f"Schema {new.version} was confirmed by hand; it follows schema {old.version}."
+            connection, "schema", f"Schema {new.version} was {done} by hand; it follows schema {old.version}."
         )
     return new
 

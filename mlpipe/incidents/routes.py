@@ -20,10 +20,9 @@ def get_incidents() -> Response:
     state = request.args.get("state")
     if state is not None and state not in STATES:
         raise errors.InvalidQuery(f"?state={errors.quoted(state)} must be one of {', '.join(STATES)}.")
-    wanted = web.limit()
     with db.reading() as connection:
-        rows = store.page(connection, limit=wanted, before=web.cursor(), state=state)
-    return web.answer(web.listing(map(_incident, rows), key=lambda row: row.id, rows=rows, wanted=wanted))
+        rows = store.page(connection, limit=web.one_more(), before=web.cursor(), state=state)
+    return web.answer(web.listing(rows, show=_incident, key=lambda row: row.id))
 
 
 def _incident(row: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -39,24 +38,32 @@ def post_stream() -> Response:
 
 
 def _stream_lines() -> Response:
-    request.max_content_length = sys.maxsize  # None would mean the app's own limit
+    request.max_content_length = None
     found = service.ingest_lines(_lines(web.settings().max_body_bytes))
     if found["accepted"]:
         return web.answer(found, 207 if found["rejected"] else 200)
     detail = f"None of the {found['rejected']:,} lines could be stored; the first errors are listed."
     if not found["rejected"]:
-        detail = "The body has no lines."
+        detail = "The body has no lines; send one JSON object a line."
     return web.problem(422, code="schema_violation", title="No line fits the schema", detail=detail, **found)
 
 
 def _lines(longest: int) -> Iterator[bytes]:
-    """Yield the lines of the body, holding one piece and one line in memory."""
-    rest = b""
+    """Yield the lines of the body, holding one piece and one line in memory.
+
+    A line that is too long is cut there, so that it is refused like any other that is no JSON object; its rest is
+    passed over.
+    """
+    rest, passing = b"", False
     while piece := request.stream.read(READ_BYTES):
         *lines, rest = (rest + piece).split(b"\n")
-        yield from lines
-        if len(rest) > longest:
-            raise errors.BodyTooLarge(f"A line has more than {longest:,} bytes; lines before it were stored.")
+        if passing and lines:
+            lines, passing = lines[1:], False
+        yield from (line for line in lines if line.strip())
+        if passing or len(rest) > longest:
+            if not passing:
+                yield rest
+            rest, passing = b"", True
     if rest.strip():
         yield rest
 
@@ -64,10 +71,9 @@ def _lines(longest: int) -> Iterator[bytes]:
 @blueprint.get("/ingest/batches")
 def get_batches() -> Response:
     """Return batches, newest first."""
-    wanted = web.limit()
     with db.reading() as connection:
-        rows = features.page(connection, limit=wanted, before=web.cursor())
-    return web.answer(web.listing(map(_shown, rows), key=lambda row: row.id, rows=rows, wanted=wanted))
+        rows = features.page(connection, limit=web.one_more(), before=web.cursor())
+    return web.answer(web.listing(rows, show=_shown, key=lambda row: row.id))
 
 
 @blueprint.get("/ingest/batches/<batch_id>")

@@ -15,10 +15,9 @@ blueprint = Blueprint("jobs", __name__)
 @blueprint.get("/ledger")
 def get_ledger() -> Response:
     """Return decisions, newest first; ``?kind=`` keeps one kind."""
-    wanted = web.limit()
     with db.reading() as connection:
-        rows = ledger.entries(connection, limit=wanted, before=web.cursor(), kind=request.args.get("kind"))
-    return web.answer(web.listing(map(_entry, rows), key=lambda row: row.id, rows=rows, wanted=wanted))
+        rows = ledger.entries(connection, limit=web.one_more(), before=web.cursor(), kind=request.args.get("kind"))
+    return web.answer(web.listing(rows, show=_entry, key=lambda row: row.id))
 
 
 def _entry(row: Any) -> dict[str, Any]:

@@ -11,6 +11,9 @@ from mlpipe import clock, db
 from mlpipe.jobs.tables import jobs
 
 OPEN = ("queued", "running", "waiting_for_labels")
+RUN_AT_ONCE_S = 60
+"""Time that a job may take which is run by the process that asks for it; silent for longer, it counts as dead."""
+
 MAX_ATTEMPTS = 2
 """A job whose holder died is tried once more, then given up: it may be what kills its holder."""
 
@@ -75,7 +78,8 @@ def enqueue(
         The new job's id; None when an equal one is there already.
     """
     at = clock.now_us()
-    started = {"state": "running", "holder": holder, "started_at": at, "attempts": 1}
+    started: dict[str, Any] = {"state": "running", "holder": holder, "started_at": at, "attempts": 1}
+    started["lease_until"] = at + RUN_AT_ONCE_S * clock.MICROSECONDS
     values: dict[str, Any] = {
         "kind": kind,
         "reason": reason,
@@ -139,15 +143,16 @@ def claim(connection: sa.Connection, kind: str, holder: str, *, lease_until: int
     return _job(connection.execute(update).first())
 
 
-def give_up(connection: sa.Connection, kind: str) -> list[Job]:
-    """Fail the jobs whose holder fell silent and that were tried often enough; return them."""
+def give_up(connection: sa.Connection, kind: str, *, after: int = MAX_ATTEMPTS) -> list[Job]:
+    """Fail the jobs whose holder fell silent and that were tried so often; return them."""
     lost = sa.and_(
         jobs.c.kind == kind,
         jobs.c.state == "running",
         jobs.c.lease_until < clock.now_us(),
-        jobs.c.attempts >= MAX_ATTEMPTS,
+        jobs.c.attempts >= after,
     )
-    sentence = f"Its process died {MAX_ATTEMPTS} times; it is not tried again. Look for memory limits and kill signals."
+    died = "once" if after == 1 else f"{after} times"
+    sentence = f"Its process died {died}; it is not tried again. Look for memory limits and kill signals."
     values = {"state": "failed", "outcome": "interrupted", "sentence": sentence, "finished_at": clock.now_us()}
     rows = connection.execute(sa.update(jobs).where(lost).values(**values).returning(*_FIELDS))
     return [Job(**row._mapping) for row in rows]
@@ -235,6 +240,14 @@ def page(connection: sa.Connection, kind: str, *, limit: int, before: int | None
     if before is not None:
         query = query.where(jobs.c.id < before)
     return [Job(**row._mapping) for row in connection.execute(query)]
+
+
+def overdue(connection: sa.Connection, kind: str, *, before_us: int) -> bool:
+    """Say whether `give_up` or `forget` would find anything; looks without writing."""
+    silent = sa.and_(jobs.c.state == "running", jobs.c.lease_until < clock.now_us())
+    old = sa.and_(jobs.c.outcome == "waiting_for_data", jobs.c.finished_at < before_us)
+    query = sa.select(jobs.c.id).where(jobs.c.kind == kind, sa.or_(silent, old)).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def forget(connection: sa.Connection, kind: str, *, before_us: int) -> None:

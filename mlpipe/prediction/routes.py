@@ -48,10 +48,9 @@ def post_feedback() -> Response:
 @blueprint.get("/predictions")
 def get_predictions() -> Response:
     """Return logged predictions, newest request first; ``?limit=`` counts requests."""
-    wanted = web.limit()
-    requests = service.listing(limit=wanted, before=web.cursor())
-    items = [item for logged in requests for item in service.describe(logged)]
-    return web.answer(web.listing(items, key=lambda logged: logged.id, rows=requests, wanted=wanted))
+    requests = service.listing(limit=web.one_more(), before=web.cursor())
+    page = web.listing(requests, show=service.describe, key=lambda logged: logged.id)
+    return web.answer(page | {"items": [item for items in page["items"] for item in items]})
 
 
 @blueprint.get("/predictions/<prediction_id>")

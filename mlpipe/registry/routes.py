@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from mlpipe import clock, db, errors, web
 from mlpipe.registry import service, store
@@ -16,13 +16,11 @@ blueprint = Blueprint("registry", __name__)
 @blueprint.get("/models")
 def get_models() -> Response:
     """Return versions, newest first, and which one serves."""
-    wanted = web.limit()
     with db.reading() as connection:
         active = store.active(connection)
-        rows = store.page(connection, limit=wanted, before=web.cursor())
+        rows = store.page(connection, limit=web.one_more(), before=web.cursor())
     serving = active.version if active else None
-    items = (_shown(row, serving, whole=False) for row in rows)
-    page = web.listing(items, key=lambda row: row.version, rows=rows, wanted=wanted)
+    page = web.listing(rows, show=lambda row: _shown(row, serving, whole=False), key=lambda row: row.version)
     return web.answer({"name": web.settings().model_name, "active": serving, **page})
 
 
@@ -54,14 +52,14 @@ def post_rollback() -> Response:
 @blueprint.get("/models/history")
 def get_history() -> Response:
     """Return what served when, and why."""
-    wanted = web.limit()
     with db.reading() as connection:
-        rows = store.history(connection, limit=wanted, before=web.cursor())
-    return web.answer(web.listing(map(_stretch, rows), key=lambda row: row.id, rows=rows, wanted=wanted))
+        rows = store.history(connection, limit=web.one_more(), before=web.cursor())
+    return web.answer(web.listing(rows, show=_stretch, key=lambda row: row.id))
 
 
 def _reason() -> str:
-    given = messages.decode_reason(web.body()) if request.content_length else None
+    body = web.optional_body()
+    given = None if body is None else messages.decode_reason(body)
     return given or "Asked for by hand."
 
 

@@ -11,6 +11,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -145,9 +146,17 @@ def _why(returncode: int, output: str, memory_mb: int) -> str:
 # The child's side -----------------------------------------------------------------------------------------------
 
 
+def _die_with(parent: int) -> None:
+    """End this process when its parent has died: nobody waits for the result any more."""
+    while os.getppid() == parent:
+        time.sleep(BEAT_S)
+    os._exit(1)
+
+
 def main(work: Path, memory_mb: int) -> None:
     """Fit on the older rows, score both models on the newest, refit on all, write."""
     os.nice(NICENESS)
+    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
     if memory_mb:
         limit = memory_mb * 1024 * 1024
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from mlpipe import clock, db, errors, web
 from mlpipe.jobs import store as jobs
@@ -18,7 +18,8 @@ blueprint = Blueprint("retraining", __name__)
 @blueprint.post("/retraining/jobs")
 def post_job() -> Response:
     """Ask for a retraining; an open one is joined."""
-    reason = messages.decode_reason(web.body()) if request.content_length else None
+    body = web.optional_body()
+    reason = None if body is None else messages.decode_reason(body)
     job = service.ask(reason or "Asked for by hand.")
     return web.answer(_shown(job), 202)
 
@@ -26,10 +27,9 @@ def post_job() -> Response:
 @blueprint.get("/retraining/jobs")
 def get_jobs() -> Response:
     """Return retraining jobs, newest first."""
-    wanted = web.limit()
     with db.reading() as connection:
-        rows = jobs.page(connection, service.KIND, limit=wanted, before=web.cursor())
-    return web.answer(web.listing(map(_shown, rows), key=lambda job: job.id, rows=rows, wanted=wanted))
+        rows = jobs.page(connection, service.KIND, limit=web.one_more(), before=web.cursor())
+    return web.answer(web.listing(rows, show=_shown, key=lambda job: job.id))
 
 
 @blueprint.get("/retraining/jobs/<int:job_id>")
@@ -41,12 +41,7 @@ def get_job(job_id: int) -> Response:
 @blueprint.post("/retraining/jobs/<int:job_id>/cancel")
 def post_cancel(job_id: int) -> Response:
     """Cancel a job that waits, or ask the one that runs to stop."""
-    with db.transaction() as connection:
-        state = jobs.cancel(connection, job_id)
-    job = _job(job_id)
-    if state is None:
-        raise errors.JobConflict(f"Job {job_id} is {job.state} already; only an open job can be cancelled.")
-    return web.answer(_shown(job), 202)
+    return web.answer(_shown(service.cancel(job_id)), 202)
 
 
 def _job(job_id: int) -> jobs.Job:

@@ -24,6 +24,9 @@ logger = logging.getLogger("mlpipe.retraining")
 
 KIND = "retraining"
 
+WORK = ".fit-"
+"""How the work folders of fits begin, inside of the models folder."""
+
 TRAINED = ("promoted", "rejected", "failed")
 """Outcomes after which only labels that came since count as new."""
 
@@ -51,12 +54,33 @@ def ask(reason: str) -> jobs.Job:
         return job
 
 
+def cancel(job_id: int) -> jobs.Job:
+    """Cancel a job that waits, or ask the one that runs to stop.
+
+    Raises
+    ------
+    errors.NotFound
+        There is no such retraining.
+    errors.JobConflict
+        It has ended already.
+    """
+    with db.transaction() as connection:
+        job = jobs.get(connection, job_id)
+        if job is None or job.kind != KIND:
+            raise errors.NotFound(f"There is no retraining job {job_id}.")
+        if jobs.cancel(connection, job_id) is None:
+            raise errors.JobConflict(f"Job {job_id} is {job.state} already; only an open job can be cancelled.")
+        ledger.record(connection, "cancel", f"Retraining job {job_id} was cancelled by hand.", job_id=job_id)
+    with db.reading() as connection:
+        return jobs.get(connection, job_id) or job
+
+
 def ask_for_first(settings: Settings) -> bool:
     """Ask for the first model once enough labelled rows are there and ingestion is quiet; say whether it was asked.
 
     Notes
     -----
-    After a failed try it asks again only when another batch has come.
+    After a try that failed or was cancelled it asks again only when another batch has come.
     """
     with db.reading() as connection:
         if versions.active(connection) is not None:
@@ -64,15 +88,15 @@ def ask_for_first(settings: Settings) -> bool:
         newest, _, received_at = features.newest_marks(connection)
         n = features.count_new_labels(connection, last_batch=0, last_label=0, enough=settings.min_labelled)
         schema = features.current_schema(connection)
-        tried = jobs.last_job(connection, KIND, outcomes=TRAINED)
+        tried = jobs.page(connection, KIND, limit=1)
     quiet_s = (clock.now_us() - received_at) / clock.MICROSECONDS
     if schema is None or n < settings.min_labelled or quiet_s < settings.quiet_s or not _learnable(schema):
         return False
-    if tried is not None and (tried.result or {}).get("last_batch", 0) >= newest:
+    if tried and tried[0].evidence.get("last_batch", newest) >= newest:
         return False
     with db.transaction() as connection:
         reason = f"The first model: {n:,} labelled rows or more are here."
-        job = jobs.enqueue(connection, KIND, reason, evidence={"labelled": n})
+        job = jobs.enqueue(connection, KIND, reason, evidence={"labelled": n, "last_batch": newest})
         if job is not None:
             ledger.record(connection, "trigger", reason, job_id=job)
     return job is not None
@@ -167,13 +191,22 @@ def _carry_out(job: jobs.Job, settings: Settings, holder: str) -> None:
         _wait(job, holder, f"{have}; old rows cannot teach what has changed.")
         return
     planned = plan.read(settings)
+    _tidy(settings)
     settings.models_folder.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".fit-", dir=settings.models_folder))
+    work = Path(tempfile.mkdtemp(prefix=WORK, dir=settings.models_folder))
     try:
         result = _fit(work, planned, settings, _beat(job, settings, holder))
         _decide(work, job, planned, result, settings=settings, holder=holder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _tidy(settings: Settings) -> None:
+    """Remove what dead processes left: folders of fits, and of versions without a row; only one retraining runs."""
+    for left in settings.models_folder.glob(WORK + "*"):
+        shutil.rmtree(left, ignore_errors=True)
+    for name in registry.tidy(settings.models_folder):
+        logger.warning("models/%s had no row and was removed: a crash had left it", name)
 
 
 def _beat(job: jobs.Job, settings: Settings, holder: str) -> Callable[[], bool | None]:

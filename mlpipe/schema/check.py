@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpipe import errors
-from mlpipe.schema import faults
+from mlpipe.schema import faults, numbers
 from mlpipe.schema.contract import UNSEEN_CODE, Column, Schema
 
 Floats = NDArray[np.float64]
 
-LARGEST = float(np.finfo(np.float32).max)
-"""Largest size of a value: trees store and compare float32 (scikit-learn, ``sklearn.tree._tree.DTYPE``)."""
+LARGEST = numbers.LARGEST
 
 
 def check(X: Floats, schema: Schema, *, where: faults.Where = faults.at_rows) -> faults.Faults:

@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 EXACT = float(2**53)
 """Up to here float64 holds every integer (IEEE 754-2019, 53 bits of significand)."""
 
+LARGEST = float(np.finfo(np.float32).max)
+"""Largest size of a value: trees store and compare float32 (scikit-learn, ``sklearn.tree._tree.DTYPE``), and the
+squares of larger labels do not fit into float64."""
+
 _SMALL = 10_000
 """Values up to which one dot product is the quickest look; larger ones would wake the threads of BLAS."""
 

@@ -67,8 +67,11 @@ def label_fault(value: Any) -> tuple[str, str] | None:
     if kind is int and numbers.inexact((value,)):
         advice = "send it as a string if it is a class"
         return "integer_too_large", f"The label {errors.quoted(value)} has no exact float64; {advice}."
-    if kind in (int, float) and abs(numbers.as_float(value)) == float("inf"):
-        return "out_of_range", f"The label {errors.quoted(value)} is beyond the range of float64."
+    if kind in (int, float) and abs(numbers.as_float(value)) > numbers.LARGEST:
+        return (
+            "out_of_range",
+            f"The label {errors.quoted(value)} is beyond ±{numbers.LARGEST:.4g}, the range of float32.",
+        )
     return None
 
 

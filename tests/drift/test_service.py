@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from mlpipe import db
+from mlpipe.drift import service
+from mlpipe.jobs import store as jobs
+from mlpipe.registry import artifacts
+from mlpipe.settings import Settings
+from tests import threads, trained
+
+REPORT = {"verdict", "score", "checked_at", "model_version", "rows", "features", "sentence"}
+FEATURE = {"name", "psi", "psi_corrected", "noise_floor", "ks", "p_adjusted", "effective_rows"}
+
+
+@pytest.fixture
+def monitor(trained_app: Flask) -> service.Monitor:
+    found: service.Monitor = trained_app.extensions["mlpipe.monitor"]
+    return found
+
+
+def ask(client: FlaskClient, n: int, rng: np.random.Generator, *, shift: float = 0.0) -> None:
+    """Let some rows be predicted, all numbers moved by `shift`."""
+    X, _ = trained.rows(n, rng, shift=shift)
+    assert client.post("/predict", json={"features": X}).status_code == 200
+
+
+def slots() -> list[Any]:
+    with db.reading() as connection:
+        return jobs.page(connection, service.CHECK, limit=99)
+
+
+def test_before_the_first_model_there_is_nothing_to_compare_with(client: FlaskClient) -> None:
+    answer = client.post("/drift/check")
+    assert answer.status_code == 200
+    assert answer.json["verdict"] == "waiting_for_data"
+    assert answer.json["model_version"] is None
+    assert set(answer.json) >= REPORT
+    assert client.get("/drift").status_code == 404
+    assert client.get("/drift/reports").json == {"items": [], "next": None}
+
+
+def test_a_check_waits_for_new_rows_and_stores_no_report(served: FlaskClient, rng: np.random.Generator) -> None:
+    ask(served, 49, rng, shift=5)
+    found = [served.post("/drift/check").json for _ in range(3)]
+    assert {report["verdict"] for report in found} == {"waiting_for_data"}
+    assert found[0]["sentence"].startswith("49 of the 50 new rows")
+    assert set(found[0]) >= REPORT
+    assert served.get("/drift").status_code == 404
+    (entry,) = served.get("/ledger?kind=waiting_for_data").json["items"]
+    assert entry["times"] == 3
+
+
+def test_unchanged_traffic_is_stable(served: FlaskClient, rng: np.random.Generator) -> None:
+    ask(served, 400, rng)
+    report = served.post("/drift/check").json
+    assert report["verdict"] == "stable"
+    assert (report["model_version"], report["rows"]) == (1, 400)
+    assert served.get("/incidents").json["items"] == []
+    assert len(served.get("/retraining/jobs").json["items"]) == 1
+
+
+def test_moved_traffic_is_drift_and_asks_for_a_retraining(served: FlaskClient, rng: np.random.Generator) -> None:
+    ask(served, 200, rng, shift=3)
+    report = served.post("/drift/check").json
+    assert report["verdict"] == "drift"
+    assert report["score"] > 0.05
+    job = served.get("/retraining/jobs").json["items"][0]
+    assert (job["state"], job["evidence"]["report"]) == ("queued", report["id"])
+    (incident,) = served.get("/incidents?state=open").json["items"]
+    assert (incident["kind"], incident["evidence"]["report"]) == ("drift", report["id"])
+    assert served.get("/ledger?kind=trigger").json["items"][0]["report_id"] == report["id"]
+
+
+def test_a_report_has_the_members_of_the_contract(served: FlaskClient, rng: np.random.Generator) -> None:
+    ask(served, 100, rng)
+    report = served.post("/drift/check").json
+    assert set(report) >= REPORT
+    assert {feature["name"] for feature in report["features"]} == {"f0", "f1", "f2"}
+    assert all(set(feature) >= FEATURE for feature in report["features"])
+    assert served.get("/drift").json == report
+    assert served.get("/drift/reports").json["items"] == [report]
+
+
+def test_the_same_rows_are_not_tested_twice(served: FlaskClient, rng: np.random.Generator) -> None:
+    ask(served, 100, rng)
+    assert served.post("/drift/check").json["verdict"] == "stable"
+    assert served.post("/drift/check").json["verdict"] == "waiting_for_data"
+    ask(served, 50, rng)
+    assert served.post("/drift/check").json["rows"] == 150
+
+
+@pytest.mark.parametrize("broken", ["jobs", "incidents", "ledger"])
+def test_a_report_and_what_follows_from_it_are_stored_together_or_not_at_all(
+    served: FlaskClient, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    names = {"jobs": "enqueue", "incidents": "open_or_update", "ledger": "record"}
+    ask(served, 200, rng, shift=3)
+    before = trained.counts()
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise service.errors.StoreUnavailable("The power is gone.")
+
+    monkeypatch.setattr(getattr(service, broken), names[broken], fails)
+    assert served.post("/drift/check").status_code == 503
+    assert trained.counts() == before
+
+
+def test_drift_that_goes_on_updates_its_incident_and_joins_the_open_job(
+    served: FlaskClient, rng: np.random.Generator
+) -> None:
+    for _ in range(3):
+        ask(served, 100, rng, shift=3)
+        assert served.post("/drift/check").json["verdict"] == "drift"
+    (incident,) = served.get("/incidents").json["items"]
+    assert incident["times"] == 3
+    assert len(served.get("/retraining/jobs").json["items"]) == 2
+
+
+def test_the_incident_resolves_when_the_traffic_is_as_it_was(
+    served: FlaskClient, trained_settings: Settings, monitor: service.Monitor, rng: np.random.Generator
+) -> None:
+    ask(served, 100, rng, shift=3)
+    served.post("/drift/check")
+    ask(served, 5000, rng)
+    assert served.post("/drift/check").json["verdict"] == "stable"
+    assert served.get("/incidents").json["items"][0]["state"] == "resolved"
+
+
+def test_a_slot_runs_once_however_many_look(
+    served: FlaskClient, trained_app: Flask, monitor: service.Monitor, trained_settings: Settings, rng: Any
+) -> None:
+    ask(served, 100, rng)
+
+    def work(n: int) -> bool:
+        return service.run_slot(monitor, trained_settings, slot=7, holder=str(n))
+
+    ran = threads.at_once(trained_app, work, range(8))
+    assert sorted(ran) == [False] * 7 + [True]
+    assert [(job.state, job.outcome) for job in slots()] == [("done", "stable")]
+    assert len(served.get("/drift/reports").json["items"]) == 1
+
+
+def test_a_slot_without_enough_rows_ends_as_such(
+    served: FlaskClient, monitor: service.Monitor, trained_settings: Settings
+) -> None:
+    assert service.run_slot(monitor, trained_settings, slot=1, holder="a")
+    assert [(job.state, job.outcome) for job in slots()] == [("done", "waiting_for_data")]
+
+
+def test_a_check_that_fails_says_so_and_the_next_one_runs(
+    served: FlaskClient, monitor: service.Monitor, trained_settings: Settings, rng: np.random.Generator
+) -> None:
+    ask(served, 100, rng)
+    reference = trained_settings.models_folder / "1" / artifacts.REFERENCE
+    content = reference.read_bytes()
+    reference.write_bytes(b"x")
+    assert service.run_slot(monitor, trained_settings, slot=1, holder="a")
+    assert "reference.npz is not the file" in served.get("/ledger?kind=failure").json["items"][0]["sentence"]
+    assert served.post("/drift/check").json["code"] == "artifact_corrupt"
+    reference.write_bytes(content)
+    assert service.run_slot(monitor, trained_settings, slot=2, holder="a")
+    assert [job.state for job in slots()] == ["done", "failed"]
+
+
+def test_a_report_shows_a_column_by_its_newest_name(served: FlaskClient, rng: np.random.Generator) -> None:
+    ask(served, 60, rng)
+    served.post("/drift/check")
+    served.put("/features/schema", json={"columns": [{"name": "a"}, {}, {}]})
+    ask(served, 60, rng)
+    report = served.post("/drift/check").json
+    assert {feature["name"] for feature in report["features"]} == {"a", "f1", "f2"}
+
+
+def test_a_new_version_is_judged_by_its_own_traffic(
+    served: FlaskClient, trained_app: Flask, trained_settings: Settings, rng: np.random.Generator
+) -> None:
+    ask(served, 100, rng, shift=3)
+    trained.add_version(trained_settings, 2)
+    trained.activate(2)
+    trained.champion(trained_app).refresh()
+    assert served.post("/drift/check").json["verdict"] == "waiting_for_data"
+    ask(served, 60, rng)
+    report = served.post("/drift/check").json
+    assert (report["verdict"], report["model_version"], report["rows"]) == ("stable", 2, 60)
+
+
+def test_missing_values_that_nobody_saw_in_training_are_judged(served: FlaskClient, rng: np.random.Generator) -> None:
+    X = [[None, x1, x2] for _, x1, x2 in trained.rows(100, rng)[0]]
+    served.post("/predict", json={"features": X})
+    assert served.post("/drift/check").json["verdict"] == "drift"
+
+
+def test_reports_page_newest_first(served: FlaskClient, rng: np.random.Generator) -> None:
+    for _ in range(3):
+        ask(served, 50, rng)
+        served.post("/drift/check")
+    first = served.get("/drift/reports?limit=2").json
+    rest = served.get(f"/drift/reports?limit=2&cursor={first['next']}").json
+    ids = [report["id"] for report in first["items"] + rest["items"]]
+    assert ids == sorted(ids, reverse=True)
+    assert len(ids) == 3
