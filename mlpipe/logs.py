@@ -29,7 +29,7 @@ FILES = {
 }
 """Logger of a package -> name of its file. Packages that serve several stages write where they are called from."""
 
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127, 0x85, 0x2028, 0x2029)}
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
 
 _trace: ContextVar[str] = ContextVar("trace", default="-")
 
@@ -67,7 +67,7 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname,
             "id": _trace.get(),
-            "message": _message(record, self),
+            "message": _message(record, self).encode(errors="backslashreplace").decode(),
         }
         return orjson.dumps(fields).decode()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import doctest
 import io
 import json
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -290,6 +292,11 @@ def test_drift_line_breaks_where_another_version_begins() -> None:
 
 
 # From beginning to end ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", [demo, demo_flights])
+def test_examples_run(module: ModuleType) -> None:
+    assert doctest.testmod(module).failed == 0
 
 
 def test_home_of_somebody_else_is_left_alone(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def _register(version: versions.Version, job: jobs.Job, result: Result, *, holde
         ):
             return False
         versions.add(connection, version)
+        ledger.record(connection, "verdict", sentence, job_id=job.id, model_version=version.version, evidence=told)
         reason = f"{job.reason} {result.why}"
         registry.deploy(connection, version.version, by="retraining", reason=reason, job_id=job.id)
-        ledger.record(connection, "verdict", sentence, job_id=job.id, model_version=version.version, evidence=told)
     return True

@@ -95,7 +95,7 @@ def ask_for_first(settings: Settings) -> bool:
     if tried and tried[0].evidence.get("last_batch", newest) >= newest:
         return False
     with db.transaction() as connection:
-        reason = f"The first model: {n:,} labelled rows or more are here."
+        reason = f"The first model: at least {n:,} labelled rows are here."
         job = jobs.enqueue(connection, KIND, reason, evidence={"labelled": n, "last_batch": newest})
         if job is not None:
             ledger.record(connection, "trigger", reason, job_id=job)
