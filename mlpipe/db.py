@@ -7,13 +7,14 @@ what is decided is written with ``synchronous=FULL``; the prediction log may be 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import alembic.command
 import orjson
@@ -29,8 +30,12 @@ from mlpipe import errors
 from mlpipe.settings import Settings
 
 Durability = Literal["process", "power"]
+T = TypeVar("T")
 Connection = sa.Connection
 """What `transaction` and `reading` hand out; services pass it on to stores and never look inside."""
+
+WRITE_TRIES = 4
+"""Tries of a write that meets others; on SQLite writers take turns, so it never does."""
 
 BUSY_TIMEOUT_S = 5
 """How long a SQLite writer waits for its turn (0 of 1,200 failed at 5 s, worst wait 0.24 s)."""
@@ -109,6 +114,8 @@ def transaction(*, durability: Durability = "power") -> Iterator[sa.Connection]:
     ------
     errors.StoreUnavailable
         The database does not answer, is locked for too long, or its disk is full.
+    errors.WriteConflict
+        A unique rule forbids a row that was not there when the transaction looked (PostgreSQL).
     """
     engine = database.engines["log" if durability == "process" else None]
     with _turn(engine), _translated(), engine.connect() as connection:
@@ -165,6 +172,25 @@ def _log_statement(table: sa.Table, dialect: str) -> str:
     return statement if dialect == "sqlite" else f"{statement} RETURNING {key}"
 
 
+def retried(write: Callable[[], T]) -> T:
+    """Call a write again that met another one; the second look finds what the first could not see.
+
+    Parameters
+    ----------
+    write : callable
+        A whole transaction, which may be repeated.
+
+    Raises
+    ------
+    errors.WriteConflict
+        It met others `WRITE_TRIES` times.
+    """
+    for _ in range(WRITE_TRIES - 1):
+        with contextlib.suppress(errors.WriteConflict):
+            return write()
+    return write()
+
+
 @contextmanager
 def reading() -> Iterator[sa.Connection]:
     """Open a transaction that only reads: one consistent picture.
@@ -192,6 +218,10 @@ def _turn(engine: sa.Engine) -> Iterator[None]:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except sa.exc.IntegrityError as fault:
+        raise errors.WriteConflict(
+            f"Another write took the same place at the same moment ({fault.orig}). Nothing was stored; send it again."
+        ) from fault
     except sa.exc.OperationalError as fault:
         raise errors.StoreUnavailable(
             f"The database did not take this: {fault.orig}. Nothing was stored; try again in a moment."

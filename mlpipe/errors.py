@@ -204,6 +204,10 @@ class StoreUnavailable(MlpipeError):
     title = "The database cannot be used now"
 
 
+class WriteConflict(StoreUnavailable):
+    """Another writer took the same place at the same moment; the same call will find it taken and succeed."""
+
+
 class InvalidSetting(MlpipeError):
     """A setting is unknown, of the wrong type or out of its range."""
 

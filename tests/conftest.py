@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,8 +28,9 @@ _databases = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgresql.running(tmp_path_factory.mktemp("pg")) as url:
+def postgresql_server() -> Iterator[str]:
+    # Not among pytest's own folders: another pytest session closes those to PostgreSQL's user as it starts.
+    with tempfile.TemporaryDirectory(prefix="mlpipe-pg-") as folder, postgresql.running(Path(folder) / "data") as url:
         yield url
 
 

@@ -1,4 +1,4 @@
-"""A home folder with a first model, trained once for each kind of database and copied into every test that needs one."""
+"""A home folder with a first model, trained once for each kind of database and copied for every test."""
 
 from __future__ import annotations
 

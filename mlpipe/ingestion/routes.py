@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -38,7 +39,7 @@ def post_stream() -> Response:
 
 
 def _stream_lines() -> Response:
-    request.max_content_length = None
+    request.max_content_length = sys.maxsize  # None would mean the app's own limit, 16 MiB
     found = service.ingest_lines(_lines(web.settings().max_body_bytes))
     if found["accepted"]:
         return web.answer(found, 207 if found["rejected"] else 200)
@@ -59,7 +60,7 @@ def _lines(longest: int) -> Iterator[bytes]:
         *lines, rest = (rest + piece).split(b"\n")
         if passing and lines:
             lines, passing = lines[1:], False
-        yield from (line for line in lines if line.strip())
+        yield from lines  # blank ones too: they count when a bad line is named by its number
         if passing or len(rest) > longest:
             if not passing:
                 yield rest

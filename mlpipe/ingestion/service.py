@@ -59,6 +59,13 @@ def ingest(table: matrix.Table, *, source: str) -> Receipt:
         The batch id was used for other content.
     """
     batch_id = table.batch_id or f"{source}-{uuid.uuid4().hex}"
+    receipt = db.retried(lambda: _ingest(table, batch_id=batch_id, source=source))
+    if not receipt.duplicate:
+        logger.info("%s: %d rows, %d labelled", batch_id, receipt.rows, receipt.labelled)
+    return receipt
+
+
+def _ingest(table: matrix.Table, *, batch_id: str, source: str) -> Receipt:
     with db.reading() as connection:
         schema = features.current_schema(connection)
         known = features.find_batch(connection, batch_id) if table.batch_id else None
@@ -73,10 +80,8 @@ def ingest(table: matrix.Table, *, source: str) -> Receipt:
     else:
         stored, batch = _store_grown(table, batch, fixed=fixed)
     if stored is None:
-        return _raced(table, batch_id)
-    receipt = _receipt(batch)
-    logger.info("%s: %d rows, %d labelled", batch_id, receipt.rows, receipt.labelled)
-    return receipt
+        raise errors.WriteConflict(f"Batch {errors.quoted(batch_id)} came twice at the same moment; send it again.")
+    return _receipt(batch)
 
 
 def _grown(schema: Schema | None, table: matrix.Table, *, fixed: bool) -> Schema:
@@ -90,7 +95,7 @@ def _store_grown(table: matrix.Table, batch: features.Batch, *, fixed: bool) -> 
         schema = _grown(before, table, fixed=fixed)
         batch = _batch(table, schema, batch_id=batch.batch_id, source=batch.source)
         if before is None and not features.add_schema(connection, schema):
-            raise errors.StoreUnavailable("Another first batch arrived at the same moment; send this one again.")
+            raise errors.WriteConflict("Another first batch came at the same moment; send this one again.")
         if before is not None and before != schema:
             features.grow_schema(connection, schema)
         stored = features.append(connection, batch)
@@ -152,15 +157,6 @@ def _again(table: matrix.Table, known: Any, schema: Schema) -> Receipt:
     )
 
 
-def _raced(table: matrix.Table, batch_id: str) -> Receipt:
-    with db.reading() as connection:
-        known = features.find_batch(connection, batch_id)
-        schema = features.current_schema(connection)
-    if known is None or schema is None:
-        raise errors.StoreUnavailable("The batch was neither stored nor found; send it again.")
-    return _again(table, known, schema)
-
-
 def _receipt(batch: features.Batch) -> Receipt:
     return Receipt(
         batch_id=batch.batch_id,
@@ -214,17 +210,12 @@ def _line(fault: matrix.LineError) -> int:
 def _chunks(lines: Iterable[bytes]) -> Iterator[tuple[int, list[bytes]]]:
     chunk: list[bytes] = []
     number = size = 0
-    try:
-        for number, line in enumerate(lines, start=1):
-            chunk.append(line)
-            size += len(line)
-            if len(chunk) == CHUNK_LINES or size > CHUNK_BYTES:
-                yield number - len(chunk) + 1, chunk
-                chunk, size = [], 0
-    except errors.BodyTooLarge:
-        if chunk:
+    for number, line in enumerate(lines, start=1):
+        chunk.append(line)
+        size += len(line)
+        if len(chunk) == CHUNK_LINES or size > CHUNK_BYTES:
             yield number - len(chunk) + 1, chunk
-        raise
+            chunk, size = [], 0
     if chunk:
         yield number - len(chunk) + 1, chunk
 

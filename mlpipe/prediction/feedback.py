@@ -67,6 +67,12 @@ def join(body: bytes, *, max_rows: int) -> dict[str, int]:
     other. The first label makes the row, a correction is laid over it.
     """
     items = matrix.decode_feedback(body, max_rows=max_rows)
+    counts = db.retried(lambda: _join(items))
+    logger.info("feedback: %s", ", ".join(f"{n} {name}" for name, n in counts.items()))
+    return counts
+
+
+def _join(items: Sequence[matrix.FeedbackItem]) -> dict[str, int]:
     with db.transaction() as connection:
         schema = _schema(connection, [item.label for item in items])
         values = matrix.encode_labels([item.label for item in items], schema.target)
@@ -79,7 +85,6 @@ def join(body: bytes, *, max_rows: int) -> dict[str, int]:
         counts = _join_predictions(connection, by_prediction, schema)
         for name, n in _join_samples(connection, by_row).items():
             counts[name] = counts.get(name, 0) + n
-    logger.info("feedback: %s", ", ".join(f"{n} {name}" for name, n in counts.items()))
     return counts
 
 

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import threading
 import time
+from typing import Self
 
 import numpy as np
 import psycopg
@@ -39,7 +40,7 @@ class Callers:
             except requests.RequestException as fault:
                 self.failures.append(repr(fault))
 
-    def __enter__(self) -> Callers:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from typing import Any
 
 import pytest
@@ -32,8 +33,8 @@ def history() -> list[Any]:
 def check_linear(stretches: list[Any]) -> None:
     """See that one version after another has served, without gap, overlap or repetition."""
     assert [row.open for row in stretches] == [None] * (len(stretches) - 1) + [True]
-    assert all(older.until == newer.since for older, newer in zip(stretches, stretches[1:], strict=False))
-    assert all(a.model_version != b.model_version for a, b in zip(stretches, stretches[1:], strict=False))
+    assert all(older.until == newer.since for older, newer in itertools.pairwise(stretches))
+    assert all(a.model_version != b.model_version for a, b in itertools.pairwise(stretches))
     assert all(row.since <= row.until for row in stretches[:-1])
 
 
