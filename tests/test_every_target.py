@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 import numpy as np
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -84,6 +85,7 @@ def test_a_quantity(client: FlaskClient, app: Flask, settings: Settings, rng: np
     assert client.post("/drift/check").json["verdict"] == "stable"
 
 
+@pytest.mark.parametrize("database", ["sqlite"])
 def test_integers_as_classes_that_are_not_zero_and_one(
     client: FlaskClient, app: Flask, settings: Settings, rng: np.random.Generator
 ) -> None:
@@ -97,6 +99,7 @@ def test_integers_as_classes_that_are_not_zero_and_one(
     assert give_feedback(client, answer, [9, 2, 4]) == [9, 2, 4]
 
 
+@pytest.mark.parametrize("database", ["sqlite"])
 def test_a_quantity_of_whole_numbers(client: FlaskClient, app: Flask, settings: Settings) -> None:
     rows = [[place, place % 7] for place in range(100)]
     client.post("/ingest/batch", json={"features": rows, "labels": [3 * place for place in range(100)]})

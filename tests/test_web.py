@@ -18,6 +18,7 @@ PROBLEM = {"type", "title", "status", "detail", "code", "request_id"}
 # Problems -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("database", ["sqlite"])
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
@@ -39,6 +40,7 @@ def test_every_error_has_the_one_form(client: FlaskClient, method: str, path: st
     assert answer.json["request_id"] == answer.headers["X-Request-ID"]
 
 
+@pytest.mark.parametrize("database", ["sqlite"])
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
@@ -53,6 +55,7 @@ def test_a_wrong_method_is_told_the_right_ones(client: FlaskClient, method: str,
     assert set(answer.headers["Allow"].split(", ")) == allowed
 
 
+@pytest.mark.parametrize("database", ["sqlite"])
 def test_a_body_that_is_too_large_is_refused_with_the_limit(client: FlaskClient, settings: Settings) -> None:
     body = b" " * (settings.max_body_bytes + 1)
     answer = client.post("/predict", data=body, content_type="application/json")
@@ -83,6 +86,7 @@ def test_unavailable_answers_say_when_to_come_back(client: FlaskClient) -> None:
     assert int(answer.headers["Retry-After"]) > 0
 
 
+@pytest.mark.parametrize("database", ["sqlite"])
 def test_a_long_value_of_a_client_is_cut(client: FlaskClient) -> None:
     answer = client.post("/ingest/batch", json={"x" * 100_000: 1})
     assert answer.status_code == 422
@@ -92,17 +96,20 @@ def test_a_long_value_of_a_client_is_cut(client: FlaskClient) -> None:
 # Requests -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("database", ["sqlite"])
 def test_a_sane_request_id_is_kept(client: FlaskClient) -> None:
     answer = client.get("/health", headers={"X-Request-ID": "my-id_1.2:3"})
     assert answer.headers["X-Request-ID"] == "my-id_1.2:3"
 
 
+@pytest.mark.parametrize("database", ["sqlite"])
 @pytest.mark.parametrize("wanted", ["", " ", "a b", "a;b", "x" * 129, "é", "<script>", "a\tb"])
 def test_another_request_id_is_replaced(client: FlaskClient, wanted: str) -> None:
     answer = client.get("/health", headers={"X-Request-ID": wanted})
     assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-ID"])
 
 
+@pytest.mark.parametrize("database", ["sqlite"])
 @pytest.mark.parametrize("path", ["/health", "/nowhere", "/models/x", "/", "/ingest/batches"])
 def test_every_answer_carries_an_id_and_forbids_guessing(client: FlaskClient, path: str) -> None:
     first, second = client.get(path), client.get(path)
@@ -110,6 +117,7 @@ def test_every_answer_carries_an_id_and_forbids_guessing(client: FlaskClient, pa
     assert first.headers["X-Content-Type-Options"] == "nosniff"
 
 
+@pytest.mark.parametrize("database", ["sqlite"])
 def test_a_content_type_may_have_parameters(client: FlaskClient) -> None:
     for kind in ("application/json; charset=utf-8", "Application/JSON"):
         assert client.post("/ingest/batch", data=b'{"features": [[1]]}', content_type=kind).status_code == 201
