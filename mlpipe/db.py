@@ -200,8 +200,11 @@ def reading() -> Iterator[sa.Connection]:
     errors.StoreUnavailable
         The database does not answer.
     """
-    with _translated(), database.engine.connect() as connection, connection.begin():
-        yield connection
+    with _translated(), database.engine.connect() as connection:
+        if is_postgresql(connection):
+            connection.execution_options(isolation_level="REPEATABLE READ")  # SQLite's reads are so by themselves
+        with connection.begin():
+            yield connection
 
 
 @contextmanager
@@ -226,6 +229,8 @@ def _translated() -> Iterator[None]:
         raise errors.StoreUnavailable(
             f"The database did not take this: {fault.orig}. Nothing was stored; try again in a moment."
         ) from fault
+    except sa.exc.TimeoutError as fault:
+        raise errors.StoreUnavailable("All connections to the database are in use; try again in a moment.") from fault
 
 
 def as_dict(row: sa.Row[Any]) -> dict[str, Any]:

@@ -30,6 +30,6 @@ def running(folder: Path) -> Iterator[str]:
 def create_database(server: str, name: str, *, template: str = "template1") -> str:
     """Create a database; return its URL."""
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     address, _, query = server.partition("?")
     return f"{address.rpartition('/')[0]}/{name}?{query}"

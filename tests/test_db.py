@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -139,9 +140,7 @@ def test_a_transaction_that_fails_changes_nothing(app: Flask) -> None:
     assert entries() == 0
 
 
-def test_a_reading_sees_one_picture(app: Flask, database: str) -> None:
-    if database == "postgresql":
-        pytest.skip("READ COMMITTED: each statement has its own picture")
+def test_a_reading_sees_one_picture(app: Flask) -> None:
     with db.reading() as reader:
         before = reader.execute(sa.select(sa.func.count()).select_from(ledger)).scalar_one()
         with db.transaction() as connection:
@@ -160,16 +159,25 @@ def test_an_unreachable_database_is_unavailable(tmp_path: Path) -> None:
     assert app.test_client().get("/health").status_code == 503
 
 
+def test_a_pool_that_is_used_up_is_unavailable(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool: Any = db.database.engine.pool
+    monkeypatch.setattr(pool, "_timeout", 0.1)
+    with contextlib.ExitStack() as stack:
+        for _ in range(pool.size() + pool._max_overflow):
+            stack.enter_context(db.reading())
+        answer = app.test_client().get("/models")
+    assert (answer.status_code, answer.json["code"]) == (503, "store_unavailable")
+
+
 def test_a_password_does_not_stand_in_an_answer(tmp_path: Path) -> None:
     app = create_app(Settings(home=tmp_path, database_url="postgresql://me:secret@127.0.0.1:1/none"))
     assert "secret" not in app.test_client().get("/models").text
     assert "secret" not in app.test_client().get("/health").text
 
 
+@pytest.mark.parametrize("database", ["sqlite"])
 @pytest.mark.parametrize("durability", ["process", "power"])
-def test_writes_are_as_durable_as_asked(app: Flask, database: str, durability: Any) -> None:
-    if database == "postgresql":
-        pytest.skip("SQLite alone has two modes")
+def test_writes_are_as_durable_as_asked(app: Flask, durability: Any) -> None:
     with db.transaction(durability=durability) as connection:
         mode = connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
