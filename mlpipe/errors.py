@@ -183,6 +183,13 @@ class TooFewSamples(MlpipeError):
     title = "Not enough rows yet"
 
 
+class NotComparable(MlpipeError):
+    """Champion and challenger answer different questions."""
+
+    code = "not_comparable"
+    title = "These two models cannot be compared"
+
+
 class ArtifactCorrupt(MlpipeError):
     """A model file is missing, altered, or of other library versions."""
 

@@ -56,12 +56,19 @@ def read(settings: Settings) -> Plan:
     ------
     errors.TooFewSamples
         There are not enough labelled rows, or all of the rows to train on are of one class.
+    errors.NotComparable
+        The target has changed its task since the champion was trained.
     """
     with db.reading() as connection:
         schema = features.current_schema(connection)
         champion = serving(connection)
         samples = features.newest_labelled(connection, settings.training_window)
         last_batch, last_label, _ = features.newest_marks(connection)
+    if schema is not None and champion is not None and champion.task != schema.target.task:
+        raise errors.NotComparable(
+            f"The schema's target is {schema.target.task} now, but version {champion.version}, which serves, is for "
+            f"{champion.task}: their losses cannot be compared. Set the target back with PUT /features/schema."
+        )
     if schema is None or len(samples) < 2:
         raise errors.TooFewSamples(f"{len(samples)} labelled rows are here; a model needs at least two.")
     holdout = choose_holdout(samples, champion, settings)
@@ -77,6 +84,28 @@ def read(settings: Settings) -> Plan:
         last_batch=last_batch,
         last_label=last_label,
     )
+
+
+def still_holds(connection: db.Connection, plan: Plan) -> None:
+    """Check at the end of a training that it answers the question that is open now.
+
+    Raises
+    ------
+    errors.DeployConflict
+        Another version serves than the one that was compared with.
+    errors.NotComparable
+        The target has changed its task.
+    """
+    active = versions.active(connection)
+    before = plan.champion.version if plan.champion else None
+    if (active.version if active else None) != before:
+        raise errors.DeployConflict(
+            f"Version {active.version if active else 'none'} was activated while this was trained and compared with "
+            f"version {before}; it stays. Ask for another retraining if it should be challenged too."
+        )
+    schema = features.current_schema(connection)
+    if schema is None or schema.target.task != plan.schema.target.task:
+        raise errors.NotComparable("The target changed its task while this was trained; it is trained again.")
 
 
 def serving(connection: db.Connection) -> versions.Version | None:

@@ -64,6 +64,11 @@ def publish(
     -------
     Version or None
         None when the job has gone to another process meanwhile: nothing was registered.
+
+    Raises
+    ------
+    errors.DeployConflict, errors.NotComparable
+        Another version was activated meanwhile, or the target has changed; nothing was registered.
     """
     parameters = asdict(of_settings(settings)) | {"classes": planned.classes}
     lineage = plan.lineage(planned)
@@ -88,7 +93,7 @@ def publish(
         last_label=planned.last_label,
     )
     artifacts.publish(work, registry.folder(settings.models_folder, number))
-    return version if _register(version, job, result, holder=holder) else None
+    return version if _register(version, job, planned, result, holder=holder) else None
 
 
 def of_settings(settings: Settings) -> fit.Parameters:
@@ -123,7 +128,7 @@ def _lay_out(
         (work / name).unlink(missing_ok=True)
 
 
-def _register(version: versions.Version, job: jobs.Job, result: Result, *, holder: str) -> bool:
+def _register(version: versions.Version, job: jobs.Job, planned: plan.Plan, result: Result, *, holder: str) -> bool:
     sentence = f"Version {version.version} was promoted. {result.why}"
     told = {
         "version": version.version,
@@ -137,6 +142,7 @@ def _register(version: versions.Version, job: jobs.Job, result: Result, *, holde
             connection, job.id, holder, state="done", outcome="promoted", sentence=sentence, result=told
         ):
             return False
+        plan.still_holds(connection, planned)
         versions.add(connection, version)
         ledger.record(connection, "verdict", sentence, job_id=job.id, model_version=version.version, evidence=told)
         reason = f"{job.reason} {result.why}"
