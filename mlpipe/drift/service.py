@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mlpipe import clock, db, errors
 from mlpipe.drift import reference as references
+from mlpipe.drift import report as reports
 from mlpipe.drift import store, verdict
 from mlpipe.features import store as features
 from mlpipe.incidents import store as incidents
@@ -181,7 +182,7 @@ def _too_few(n: int, settings: Settings) -> str:
 
 
 def _store(
-    report: verdict.Report, window: predictions.Window, version: int, job_id: int | None, holder: str
+    report: reports.Report, window: predictions.Window, version: int, job_id: int | None, holder: str
 ) -> dict[str, Any]:
     values = {
         "model_version": version,
@@ -220,7 +221,7 @@ def _store(
     return as_json(stored)
 
 
-def _act(connection: db.Connection, report: verdict.Report, report_id: int, version: int) -> None:
+def _act(connection: db.Connection, report: reports.Report, report_id: int, version: int) -> None:
     if report.verdict != "drift":
         incidents.resolve(connection, INCIDENT)
         return

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 
 from mlpipe.drift import reference as references
+from mlpipe.drift import words
 from mlpipe.drift.detectors import DETECTORS, trials
 from mlpipe.drift.detectors.comparison import Comparison
 from mlpipe.drift.detectors.descriptor import Floats, Outcome
-
-Verdict = Literal["stable", "drift", "harmless"]
+from mlpipe.drift.report import Cells, FeatureResult, Report, Rule, Verdict
 
 THRESHOLD = 0.05
 """Drift score above which a check alarms: a mean shift of 0.22 sd."""
@@ -31,165 +30,11 @@ MIN_SAMPLES = 100
 WINDOW_PARTS = (1, 2, 4, 8)
 """Windows are window_size over these: a large shift is seen in few rows, a small one needs many."""
 
-LONG_MEMORY = 10.0
-"""tau above which a window of window_size rows is worth too few independent ones and may grow."""
-
 MAX_GROWTH = 4
 """Times that the largest window may grow."""
 
 HARDLY_USED = 0.01
 """Share of the total importance under which a feature hardly moves the model: one part in a hundred."""
-
-MAYBE = 0.05
-"""Adjusted p under which a move that is not certain is still worth a sentence."""
-
-SHORT_REFERENCE = 20
-"""A reference of fewer than 20 tau may hold less than two cycles (a sine's tau is period / 11)."""
-
-MISSING_JUMP = 0.01
-"""Change of the missing share that gets a line of its own."""
-
-MISSING_PART = 0.15
-"""Change of the missing share, per unit of PSI, above which it is the missing values that moved."""
-
-NEW_VALUES = 0.01
-"""Share of new values worth naming as the cause."""
-
-CLEAR_SHIFT = 1.0
-"""sd; PSI is about the square of a shift up to here, so a mean that moved by less than half its root is not
-what moved most."""
-
-NO_CHANCE = 1e-16
-"""Below the precision of a float; smaller chances are not told apart."""
-
-MAX_NAMED = 3
-"""Columns that a sentence or note names; the rest is counted."""
-
-MAX_NAME = 24
-"""Characters of a column's name in a sentence, which then stays under 200."""
-
-MINUS = "\N{MINUS SIGN}"
-"""A true minus (pages/README.md, Words)."""
-
-
-@dataclass(frozen=True)
-class Cells:
-    """Rows per cell on both sides, in one order."""
-
-    labels: tuple[str, ...]
-    window: tuple[int, ...]
-    reference: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class FeatureResult:
-    """One feature, or the prediction, in the window that decides.
-
-    That is the window with the largest corrected PSI among those that chance does not explain; if there is
-    none, among all.
-
-    Parameters
-    ----------
-    name : str
-        The column's.
-    kind : str
-        Kind of the column.
-    psi, psi_corrected, noise_floor : float
-        PSI; PSI minus its mean when nothing moved, at least 0; that mean.
-    psi_ungated : float
-        The largest corrected PSI of any window, whether or not chance explains it.
-    ks, ks_p : float or None
-        KS distance and its chance; None for categories and booleans.
-    chi2_p : float or None
-        Chance of the cells' shares.
-    p_adjusted : float
-        Holm's, over all columns and windows of the check.
-    significant : bool
-        p_adjusted < alpha.
-    window : int
-        Rows of the window.
-    effective_rows, tau : float
-        window / tau; rows that say as much as one independent row.
-    missing_share, reference_missing_share : float
-        In [0, 1].
-    missing_p : float
-        Chance of that change.
-    new_categories : float or None
-        Share of present values that the reference does not hold; None for numbers.
-    shift_sd : float or None
-        Difference of means in reference sd; None for categories and constant references.
-    visible_shift_sd : float
-        sqrt(threshold + noise floor): smaller shifts cannot alarm in this window.
-    importance : float or None
-        Share of the model's total importance; None where it is not known: the column was constant when the model
-        learned.
-    summary : dict of str to float or None
-        Mean, sd, range, quantiles, out-of-range share, and the figures of further detectors.
-    cells : Cells
-        For the picture.
-    """
-
-    name: str
-    kind: str
-    psi: float
-    psi_corrected: float
-    noise_floor: float
-    psi_ungated: float
-    ks: float | None
-    ks_p: float | None
-    chi2_p: float | None
-    p_adjusted: float
-    significant: bool
-    window: int
-    effective_rows: float
-    tau: float
-    missing_share: float
-    reference_missing_share: float
-    missing_p: float
-    new_categories: float | None
-    shift_sd: float | None
-    visible_shift_sd: float
-    importance: float | None
-    summary: dict[str, float | None]
-    cells: Cells
-
-
-@dataclass(frozen=True)
-class Report:
-    """One check.
-
-    Parameters
-    ----------
-    verdict : {"stable", "drift", "harmless"}
-        ``harmless``: only features that the model hardly uses moved, and its predictions did not.
-    score : float
-        Largest corrected PSI that chance does not explain, else 0.
-    score_ungated : float
-        Largest corrected PSI of all: shows a slow drift before it alarms.
-    threshold, alpha : float
-        What the verdict was reached with.
-    n_rows : int
-        Rows given.
-    features : tuple of FeatureResult
-        Worst first.
-    prediction : FeatureResult or None
-        The model's own output.
-    sentence : str
-        At most 200 characters.
-    notes : tuple of str
-        What a reader must know beside it.
-    """
-
-    verdict: Verdict
-    score: float
-    score_ungated: float
-    threshold: float
-    alpha: float
-    n_rows: int
-    features: tuple[FeatureResult, ...]
-    prediction: FeatureResult | None
-    sentence: str
-    notes: tuple[str, ...]
 
 
 def judge(
@@ -259,7 +104,7 @@ def judge(
     taus = _taus(reference, values)
     sizes = [window_sizes(values.shape[1], tau, window_size, min_samples) for tau in taus]
     placed = references.place(reference, values[:, -max(map(max, sizes)) :])
-    rule = _Rule(threshold=threshold, alpha=alpha)
+    rule = Rule(threshold=threshold, alpha=alpha)
     tried = _trials(reference, placed, taus, sizes)
     results = _results(reference, tried, rule, _portions(importance, reference.n_features))
     return _report(reference, results, rule, n_rows=len(X))
@@ -294,17 +139,11 @@ def window_sizes(n_rows: int, tau: float, window_size: int, min_samples: int) ->
     (150, 125)
     """
     growth = 1
-    while growth < MAX_GROWTH and tau > LONG_MEMORY * growth:
+    while growth < MAX_GROWTH and tau > words.LONG_MEMORY * growth:
         growth *= 2
     largest = max(min(window_size * growth, n_rows), min_samples)
     parts = (window_size // part for part in WINDOW_PARTS[1:])
     return tuple(n for n in (largest, *(part for part in parts if part < largest)) if n >= min_samples)
-
-
-@dataclass(frozen=True)
-class _Rule:
-    threshold: float
-    alpha: float
 
 
 def _newest(reference: references.Reference, X: Floats, predictions: Floats | None, *, rows: int) -> Floats:
@@ -343,7 +182,7 @@ def _portions(importance: Floats | None, n_features: int) -> Floats | None:
 
 
 def _results(
-    reference: references.Reference, tried: trials.Trials, rule: _Rule, portions: Floats | None
+    reference: references.Reference, tried: trials.Trials, rule: Rule, portions: Floats | None
 ) -> list[FeatureResult]:
     chosen = trials.deciding(tried, alpha=rule.alpha, n_columns=len(reference.columns))
     described = trials.described(tried, chosen, DETECTORS)
@@ -367,7 +206,7 @@ def _result(
     column: references.ColumnReference,
     tried: trials.Trials,
     trial: int,
-    rule: _Rule,
+    rule: Rule,
     figures: dict[str, float],
 ) -> FeatureResult:
     comparison, at = tried.comparisons[tried.window[trial]], tried.at[trial]
@@ -427,21 +266,21 @@ def _p(outcome: Outcome, trial: int) -> float | None:
     return None if outcome.p_value is None else _known(outcome.p_value[trial])
 
 
-def _report(reference: references.Reference, results: Sequence[FeatureResult], rule: _Rule, *, n_rows: int) -> Report:
+def _report(reference: references.Reference, results: Sequence[FeatureResult], rule: Rule, *, n_rows: int) -> Report:
     prediction = results[-1] if reference.has_prediction else None
     moved = [result for result in _worst_first(results) if _moved(result, rule)]
     verdict = _verdict(moved, prediction)
     return Report(
         verdict=verdict,
-        score=_score(results),
+        score=words.score(results),
         score_ungated=max(result.psi_ungated for result in results),
         threshold=rule.threshold,
         alpha=rule.alpha,
         n_rows=n_rows,
         features=tuple(_worst_first(results[: reference.n_features])),
         prediction=prediction,
-        sentence=_sentence(verdict, moved, results, rule),
-        notes=_notes(reference, results, rule),
+        sentence=words.sentence(verdict, moved, results, rule),
+        notes=words.notes(reference, results, rule),
     )
 
 
@@ -454,12 +293,8 @@ def _badness(result: FeatureResult) -> tuple[bool, float, float]:
     return result.significant, result.psi_corrected * weight, result.psi_corrected
 
 
-def _moved(result: FeatureResult, rule: _Rule) -> bool:
+def _moved(result: FeatureResult, rule: Rule) -> bool:
     return result.significant and result.psi_corrected > rule.threshold
-
-
-def _score(results: Sequence[FeatureResult]) -> float:
-    return max((result.psi_corrected for result in results if result.significant), default=0.0)
 
 
 def _verdict(moved: Sequence[FeatureResult], prediction: FeatureResult | None) -> Verdict:
@@ -469,134 +304,3 @@ def _verdict(moved: Sequence[FeatureResult], prediction: FeatureResult | None) -
     if unused and prediction is not None and not prediction.significant:
         return "harmless"
     return "drift"
-
-
-def _sentence(verdict: Verdict, moved: Sequence[FeatureResult], results: Sequence[FeatureResult], rule: _Rule) -> str:
-    if verdict == "stable":
-        return _stable_sentence(results, rule)
-    if verdict == "harmless":
-        return _harmless_sentence(moved)
-    worst, others = moved[0], moved[1:]
-    evidence = f"(adjusted p {_small(worst.p_adjusted)}, {_rows(worst)})"
-    sentence = f"{_name(worst)} {_movement(worst)}: PSI {worst.psi_corrected:.2g}, alarm at {rule.threshold:g}"
-    return f"{sentence} {evidence}." + (f" Also {_names(others)}." if others else "")
-
-
-def _harmless_sentence(moved: Sequence[FeatureResult]) -> str:
-    has, it = ("has", "it") if len(moved) == 1 else ("have", "them")
-    return (
-        f"{_names(moved)} {has} moved ({_score(moved):.3f}), but the model hardly uses {it} "
-        "and its predictions have not moved: noted, not retrained."
-    )
-
-
-def _stable_sentence(results: Sequence[FeatureResult], rule: _Rule) -> str:
-    score, loudest = _score(results), max(results, key=lambda result: result.psi_ungated)
-    maybe = [result for result in results if _may_have_moved(result, rule)]
-    if maybe:
-        first = max(maybe, key=lambda result: result.psi_corrected)
-        return (
-            f"{_name(first)} may have moved ({first.psi_corrected:.3f}, alarm at {rule.threshold:g}), "
-            f"but {_rows(first)} cannot tell."
-        )
-    steady = f"Nothing has moved: drift score {_plain(score)}, alarm at {rule.threshold:g}"
-    if loudest.psi_ungated <= score:
-        return f"{steady}."
-    return f"{steady}. Largest PSI that chance explains: {loudest.psi_ungated:.3f} ({_name(loudest)})."
-
-
-def _may_have_moved(result: FeatureResult, rule: _Rule) -> bool:
-    large = result.psi_corrected > rule.threshold
-    return large and not result.significant and result.p_adjusted < MAYBE
-
-
-def _movement(result: FeatureResult) -> str:
-    before, now = result.reference_missing_share, result.missing_share
-    if abs(now - before) > MISSING_PART * result.psi_corrected:
-        return f"is missing in {_percent(now)} of rows, was {_percent(before)}"
-    if result.new_categories is not None:
-        return _mixture(result.new_categories)
-    if result.shift_sd is None:
-        return "began to vary"
-    if abs(result.shift_sd) < min(np.sqrt(result.psi_corrected), CLEAR_SHIFT) / 2:
-        return "changed its shape"
-    return f"moved by {result.shift_sd:+.2g} sd".replace("-", MINUS)
-
-
-def _mixture(new: float) -> str:
-    return f"has new values in {_percent(new)} of rows" if new > NEW_VALUES else "changed its mix of values"
-
-
-def _notes(reference: references.Reference, results: Sequence[FeatureResult], rule: _Rule) -> tuple[str, ...]:
-    slow = sorted((result for result in results if result.tau > LONG_MEMORY), key=lambda result: -result.tau)
-    notes = [*_order_notes(reference), *_memory_notes(slow), *_cycle_notes(slow, reference)]
-    for result in results:
-        notes += _missing_notes(result, rule.alpha / len(results))
-        notes += _category_notes(result)
-    return tuple(notes)
-
-
-def _memory_notes(slow: Sequence[FeatureResult]) -> list[str]:
-    if not slow:
-        return []
-    worst = slow[0]
-    others = f" Rows of {_names(slow[1:])} resemble their neighbours too." if slow[1:] else ""
-    visible = f"only shifts above {worst.visible_shift_sd:.1f} sd are visible"
-    return [f"{_name(worst)}: {_rows(worst)}: {visible}.{others}"]
-
-
-def _cycle_notes(slow: Sequence[FeatureResult], reference: references.Reference) -> list[str]:
-    short = [result for result in slow if result.tau * SHORT_REFERENCE > reference.n_rows]
-    if not reference.ordered or not short:
-        return []
-    rows = f"The reference ({reference.n_rows:,} rows)"
-    held = f"fewer than {SHORT_REFERENCE} independent rows"
-    return [f"{rows} may be shorter than two cycles of {_names(short)} ({held}): a cycle then looks like drift."]
-
-
-def _order_notes(reference: references.Reference) -> list[str]:
-    if reference.ordered:
-        return []
-    return ["The reference is not in time order; how alike neighbours are is taken from the newest rows."]
-
-
-def _missing_notes(result: FeatureResult, alpha: float) -> list[str]:
-    before, now = result.reference_missing_share, result.missing_share
-    if abs(now - before) < MISSING_JUMP or result.missing_p >= alpha:
-        return []
-    rows = f"of the newest {result.window:,} rows"
-    return [f"{_name(result)} is missing in {_percent(now)} {rows}; the reference has {_percent(before)}."]
-
-
-def _category_notes(result: FeatureResult) -> list[str]:
-    if not result.new_categories:
-        return []
-    share = _percent(result.new_categories)
-    return [f"{_name(result)}: {share} of the newest {result.window:,} rows hold values that the reference lacks."]
-
-
-def _name(result: FeatureResult) -> str:
-    return result.name if len(result.name) <= MAX_NAME else result.name[: MAX_NAME - 1] + "…"
-
-
-def _names(results: Sequence[FeatureResult]) -> str:
-    named = [_name(result) for result in results[:MAX_NAMED]]
-    if len(results) > MAX_NAMED:
-        return f"{', '.join(named[:-1])} and {len(results) - MAX_NAMED + 1} more"
-    return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
-
-
-def _rows(result: FeatureResult) -> str:
-    return f"{max(1, round(result.effective_rows)):,} effective rows of {result.window:,}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
-
-
-def _plain(score: float) -> str:
-    return f"{score:.3f}" if score else "0"
-
-
-def _small(p: float) -> str:
-    return "under 1e-16" if p < NO_CHANCE else f"{p:.0e}".replace("e-0", "e-")

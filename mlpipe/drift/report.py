@@ -1,0 +1,136 @@
+"""What a check says: a result for each column, and the whole [pure]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["stable", "drift", "harmless"]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Rows per cell on both sides, in one order."""
+
+    labels: tuple[str, ...]
+    window: tuple[int, ...]
+    reference: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class FeatureResult:
+    """One feature, or the prediction, in the window that decides.
+
+    That is the window with the largest corrected PSI among those that chance does not explain; if there is
+    none, among all.
+
+    Parameters
+    ----------
+    name : str
+        The column's.
+    kind : str
+        Kind of the column.
+    psi, psi_corrected, noise_floor : float
+        PSI; PSI minus its mean when nothing moved, at least 0; that mean.
+    psi_ungated : float
+        The largest corrected PSI of any window, whether or not chance explains it.
+    ks, ks_p : float or None
+        KS distance and its chance; None for categories and booleans.
+    chi2_p : float or None
+        Chance of the cells' shares.
+    p_adjusted : float
+        Holm's, over all columns and windows of the check.
+    significant : bool
+        p_adjusted < alpha.
+    window : int
+        Rows of the window.
+    effective_rows, tau : float
+        window / tau; rows that say as much as one independent row.
+    missing_share, reference_missing_share : float
+        In [0, 1].
+    missing_p : float
+        Chance of that change.
+    new_categories : float or None
+        Share of present values that the reference does not hold; None for numbers.
+    shift_sd : float or None
+        Difference of means in reference sd; None for categories and constant references.
+    visible_shift_sd : float
+        sqrt(threshold + noise floor): smaller shifts cannot alarm in this window.
+    importance : float or None
+        Share of the model's total importance; None where it is not known: the column was constant when the model
+        learned.
+    summary : dict of str to float or None
+        Mean, sd, range, quantiles, out-of-range share, and the figures of further detectors.
+    cells : Cells
+        For the picture.
+    """
+
+    name: str
+    kind: str
+    psi: float
+    psi_corrected: float
+    noise_floor: float
+    psi_ungated: float
+    ks: float | None
+    ks_p: float | None
+    chi2_p: float | None
+    p_adjusted: float
+    significant: bool
+    window: int
+    effective_rows: float
+    tau: float
+    missing_share: float
+    reference_missing_share: float
+    missing_p: float
+    new_categories: float | None
+    shift_sd: float | None
+    visible_shift_sd: float
+    importance: float | None
+    summary: dict[str, float | None]
+    cells: Cells
+
+
+@dataclass(frozen=True)
+class Report:
+    """One check.
+
+    Parameters
+    ----------
+    verdict : {"stable", "drift", "harmless"}
+        ``harmless``: only features that the model hardly uses moved, and its predictions did not.
+    score : float
+        Largest corrected PSI that chance does not explain, else 0.
+    score_ungated : float
+        Largest corrected PSI of all: shows a slow drift before it alarms.
+    threshold, alpha : float
+        What the verdict was reached with.
+    n_rows : int
+        Rows given.
+    features : tuple of FeatureResult
+        Worst first.
+    prediction : FeatureResult or None
+        The model's own output.
+    sentence : str
+        At most 200 characters.
+    notes : tuple of str
+        What a reader must know beside it.
+    """
+
+    verdict: Verdict
+    score: float
+    score_ungated: float
+    threshold: float
+    alpha: float
+    n_rows: int
+    features: tuple[FeatureResult, ...]
+    prediction: FeatureResult | None
+    sentence: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a verdict is reached with: the score that alarms, and the false alarms per check."""
+
+    threshold: float
+    alpha: float

@@ -1,0 +1,193 @@
+"""A check in words: the sentence, and what a reader must know beside it [pure]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mlpipe.drift import reference as references
+from mlpipe.drift.report import FeatureResult, Rule, Verdict
+
+LONG_MEMORY = 10.0
+"""tau above which a window of window_size rows is worth too few independent ones and may grow."""
+
+MAYBE = 0.05
+"""Adjusted p under which a move that is not certain is still worth a sentence."""
+
+SHORT_REFERENCE = 20
+"""A reference of fewer than 20 tau may hold less than two cycles (a sine's tau is period / 11)."""
+
+MISSING_JUMP = 0.01
+"""Change of the missing share that gets a line of its own."""
+
+MISSING_PART = 0.15
+"""Change of the missing share, per unit of PSI, above which it is the missing values that moved."""
+
+NEW_VALUES = 0.01
+"""Share of new values worth naming as the cause."""
+
+CLEAR_SHIFT = 1.0
+"""sd; PSI is about the square of a shift up to here, so a mean that moved by less than half its root is not
+what moved most."""
+
+NO_CHANCE = 1e-16
+"""Below the precision of a float; smaller chances are not told apart."""
+
+MAX_NAMED = 3
+"""Columns that a sentence or note names; the rest is counted."""
+
+MAX_NAME = 24
+"""Characters of a column's name in a sentence, which then stays under 200."""
+
+MINUS = "\N{MINUS SIGN}"
+"""A true minus (pages/README.md, Words)."""
+
+
+def score(results: Sequence[FeatureResult]) -> float:
+    """Return the drift score: the largest corrected PSI that chance does not explain, else 0."""
+    return max((result.psi_corrected for result in results if result.significant), default=0.0)
+
+
+def sentence(verdict: Verdict, moved: Sequence[FeatureResult], results: Sequence[FeatureResult], rule: Rule) -> str:
+    """Return the verdict in a sentence of at most 200 characters.
+
+    Parameters
+    ----------
+    verdict : {"stable", "drift", "harmless"}
+    moved : sequence of FeatureResult
+        What moved far enough, and not by chance; worst first.
+    results : sequence of FeatureResult
+        All of them.
+    rule : Rule
+        What the verdict was reached with.
+    """
+    if verdict == "stable":
+        return _stable_sentence(results, rule)
+    if verdict == "harmless":
+        return _harmless_sentence(moved)
+    worst, others = moved[0], moved[1:]
+    evidence = f"(adjusted p {_small(worst.p_adjusted)}, {_rows(worst)})"
+    sentence = f"{_name(worst)} {_movement(worst)}: PSI {worst.psi_corrected:.2g}, alarm at {rule.threshold:g}"
+    return f"{sentence} {evidence}." + (f" Also {_names(others)}." if others else "")
+
+
+def _harmless_sentence(moved: Sequence[FeatureResult]) -> str:
+    has, it = ("has", "it") if len(moved) == 1 else ("have", "them")
+    return (
+        f"{_names(moved)} {has} moved ({score(moved):.3f}), but the model hardly uses {it} "
+        "and its predictions have not moved: noted, not retrained."
+    )
+
+
+def _stable_sentence(results: Sequence[FeatureResult], rule: Rule) -> str:
+    proven, loudest = score(results), max(results, key=lambda result: result.psi_ungated)
+    maybe = [result for result in results if _may_have_moved(result, rule)]
+    if maybe:
+        first = max(maybe, key=lambda result: result.psi_corrected)
+        return (
+            f"{_name(first)} may have moved ({first.psi_corrected:.3f}, alarm at {rule.threshold:g}), "
+            f"but {_rows(first)} cannot tell."
+        )
+    steady = f"Nothing has moved: drift score {_plain(proven)}, alarm at {rule.threshold:g}"
+    if loudest.psi_ungated <= proven:
+        return f"{steady}."
+    return f"{steady}. Largest PSI that chance explains: {loudest.psi_ungated:.3f} ({_name(loudest)})."
+
+
+def _may_have_moved(result: FeatureResult, rule: Rule) -> bool:
+    large = result.psi_corrected > rule.threshold
+    return large and not result.significant and result.p_adjusted < MAYBE
+
+
+def _movement(result: FeatureResult) -> str:
+    before, now = result.reference_missing_share, result.missing_share
+    if abs(now - before) > MISSING_PART * result.psi_corrected:
+        return f"is missing in {_percent(now)} of rows, was {_percent(before)}"
+    if result.new_categories is not None:
+        return _mixture(result.new_categories)
+    if result.shift_sd is None:
+        return "began to vary"
+    if abs(result.shift_sd) < min(np.sqrt(result.psi_corrected), CLEAR_SHIFT) / 2:
+        return "changed its shape"
+    return f"moved by {result.shift_sd:+.2g} sd".replace("-", MINUS)
+
+
+def _mixture(new: float) -> str:
+    return f"has new values in {_percent(new)} of rows" if new > NEW_VALUES else "changed its mix of values"
+
+
+def notes(reference: references.Reference, results: Sequence[FeatureResult], rule: Rule) -> tuple[str, ...]:
+    """Return what a reader must know beside the sentence: memory, cycles, missing values, new categories."""
+    slow = sorted((result for result in results if result.tau > LONG_MEMORY), key=lambda result: -result.tau)
+    found = [*_order_notes(reference), *_memory_notes(slow), *_cycle_notes(slow, reference)]
+    for result in results:
+        found += _missing_notes(result, rule.alpha / len(results))
+        found += _category_notes(result)
+    return tuple(found)
+
+
+def _memory_notes(slow: Sequence[FeatureResult]) -> list[str]:
+    if not slow:
+        return []
+    worst = slow[0]
+    others = f" Rows of {_names(slow[1:])} resemble their neighbours too." if slow[1:] else ""
+    visible = f"only shifts above {worst.visible_shift_sd:.1f} sd are visible"
+    return [f"{_name(worst)}: {_rows(worst)}: {visible}.{others}"]
+
+
+def _cycle_notes(slow: Sequence[FeatureResult], reference: references.Reference) -> list[str]:
+    short = [result for result in slow if result.tau * SHORT_REFERENCE > reference.n_rows]
+    if not reference.ordered or not short:
+        return []
+    rows = f"The reference ({reference.n_rows:,} rows)"
+    held = f"fewer than {SHORT_REFERENCE} independent rows"
+    return [f"{rows} may be shorter than two cycles of {_names(short)} ({held}): a cycle then looks like drift."]
+
+
+def _order_notes(reference: references.Reference) -> list[str]:
+    if reference.ordered:
+        return []
+    return ["The reference is not in time order; how alike neighbours are is taken from the newest rows."]
+
+
+def _missing_notes(result: FeatureResult, alpha: float) -> list[str]:
+    before, now = result.reference_missing_share, result.missing_share
+    if abs(now - before) < MISSING_JUMP or result.missing_p >= alpha:
+        return []
+    rows = f"of the newest {result.window:,} rows"
+    return [f"{_name(result)} is missing in {_percent(now)} {rows}; the reference has {_percent(before)}."]
+
+
+def _category_notes(result: FeatureResult) -> list[str]:
+    if not result.new_categories:
+        return []
+    share = _percent(result.new_categories)
+    return [f"{_name(result)}: {share} of the newest {result.window:,} rows hold values that the reference lacks."]
+
+
+def _name(result: FeatureResult) -> str:
+    return result.name if len(result.name) <= MAX_NAME else result.name[: MAX_NAME - 1] + "…"
+
+
+def _names(results: Sequence[FeatureResult]) -> str:
+    named = [_name(result) for result in results[:MAX_NAMED]]
+    if len(results) > MAX_NAMED:
+        return f"{', '.join(named[:-1])} and {len(results) - MAX_NAMED + 1} more"
+    return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
+
+
+def _rows(result: FeatureResult) -> str:
+    return f"{max(1, round(result.effective_rows)):,} effective rows of {result.window:,}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
+
+
+def _plain(score: float) -> str:
+    return f"{score:.3f}" if score else "0"
+
+
+def _small(p: float) -> str:
+    return "under 1e-16" if p < NO_CHANCE else f"{p:.0e}".replace("e-0", "e-")
