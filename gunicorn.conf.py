@@ -25,3 +25,10 @@ def when_ready(server: object) -> None:
     names = ("ingestion", "prediction", "dashboard")
     for name, address in zip(names, _settings.binds * len(names), strict=False):
         print(f"mlpipe {name:10} http://{address}/", flush=True)  # noqa: T201
+
+
+def worker_exit(server: object, worker: object) -> None:
+    """Stop what runs beside the requests, before Python waits for its threads: a fit would keep them for long."""
+    app = getattr(worker, "wsgi", None)
+    if app is not None:
+        app.extensions["mlpipe.background"].stop()

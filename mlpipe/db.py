@@ -10,9 +10,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -40,6 +43,9 @@ WRITE_TRIES = 4
 BUSY_TIMEOUT_S = 5
 """How long a SQLite writer waits for its turn (0 of 1,200 failed at 5 s, worst wait 0.24 s)."""
 
+STATEMENT_S = 60
+"""Longest time of one statement on PostgreSQL: a server that hangs must not hang every caller for ever."""
+
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 MIGRATION_LOCK = 0x6D6C70
 """Key of PostgreSQL's advisory lock around migrations: the letters m, l, p."""
@@ -51,6 +57,19 @@ metadata = database.metadata
 Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 """Type of a counting primary key: SQLite counts only INTEGER."""
 
+FAILURE_SHOWN_S = 60
+"""How long /health shows that the database refused something."""
+
+
+@dataclass(slots=True)
+class _Failure:
+    """When the database last refused something, on the monotonic clock, and why."""
+
+    at: float = -math.inf
+    why: str = ""
+
+
+_last_failure = _Failure()
 _writers: dict[str, threading.Lock] = {}
 
 
@@ -83,7 +102,8 @@ def _engine_options(url: str) -> dict[str, Any]:
     }
     if url.startswith("sqlite"):
         return options | {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
-    return options | {"pool_pre_ping": True}
+    limits = f"-c statement_timeout={STATEMENT_S * 1000} -c lock_timeout={BUSY_TIMEOUT_S * 1000}"
+    return options | {"pool_pre_ping": True, "connect_args": {"connect_timeout": BUSY_TIMEOUT_S, "options": limits}}
 
 
 def _prepare_sqlite(engine: sa.Engine, synchronous: str) -> None:
@@ -147,8 +167,9 @@ def log(table: sa.Table, row: dict[str, Any]) -> int:
     engine = database.engines["log"]
     statement = _log_statement(table, engine.dialect.name)
     with _turn(engine), _translated():
-        connection = engine.raw_connection()
+        connection = None
         try:
+            connection = engine.raw_connection()
             cursor = connection.cursor()
             cursor.execute(statement, row)
             if engine.dialect.name == "sqlite":
@@ -159,7 +180,8 @@ def log(table: sa.Table, row: dict[str, Any]) -> int:
         except engine.dialect.loaded_dbapi.Error as fault:
             raise sa.exc.OperationalError(statement, None, fault) from fault
         finally:
-            connection.close()
+            if connection is not None:
+                connection.close()
 
 
 @functools.cache
@@ -226,6 +248,7 @@ def _translated() -> Iterator[None]:
             f"Another write took the same place at the same moment ({fault.orig}). Nothing was stored; send it again."
         ) from fault
     except sa.exc.OperationalError as fault:
+        _last_failure.at, _last_failure.why = time.monotonic(), str(fault.orig)
         raise errors.StoreUnavailable(
             f"The database did not take this: {fault.orig}. Nothing was stored; try again in a moment."
         ) from fault
@@ -245,7 +268,7 @@ def is_postgresql(connection: sa.Connection) -> bool:
 
 def upgrade(app: Flask, settings: Settings) -> None:
     """Bring the tables to the newest migration; processes that start at once migrate once."""
-    with app.app_context():
+    with app.app_context(), _translated():
         config = migrate.get_config(str(MIGRATIONS))
         head = ScriptDirectory.from_config(config).get_current_head()
         if _revision() == head:
@@ -309,8 +332,8 @@ def replace_all(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[
     connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=rest), list(rows))
 
 
-def health() -> tuple[Literal["ok"], str]:
-    """Say that the database answers.
+def health() -> tuple[Literal["ok", "degraded"], str]:
+    """Say that the database answers, and whether it has refused anything lately.
 
     Raises
     ------
@@ -319,4 +342,8 @@ def health() -> tuple[Literal["ok"], str]:
     """
     with reading() as connection:
         connection.execute(sa.select(1))
-        return "ok", f"{connection.dialect.name} answers."
+        name = connection.dialect.name
+    since_s = time.monotonic() - _last_failure.at
+    if since_s < FAILURE_SHOWN_S:
+        return "degraded", f"{name} answers, but {since_s:.0f} s ago it did not take a write: {_last_failure.why}"
+    return "ok", f"{name} answers."

@@ -31,6 +31,8 @@ logger = logging.getLogger("mlpipe.retraining.scheduler")
 TICK_S = 0.5
 """Pause between two looks of the leader at what is due."""
 
+EXTENSION = "mlpipe.background"
+
 SWEEP_S = 5.0
 """Pause between two rounds of tidying."""
 
@@ -51,6 +53,7 @@ class Background:
         self._champion = app.extensions[prediction_routes.EXTENSION]
         self._monitor = app.extensions[drift_routes.EXTENSION]
         self._leads = threading.Event()
+        self._stopping = threading.Event()
         self._last_slot = -1
         self._scheduler: BackgroundScheduler | None = None
 
@@ -92,10 +95,11 @@ class Background:
         return run
 
     def stop(self) -> None:
-        """Stop the threads, give the lead back and leave the list of workers."""
+        """Stop the threads, give the lead back and leave the list of workers; a fit that runs is put back."""
         if self._scheduler is None or self._pid != os.getpid():
             return
-        self._scheduler.shutdown(wait=False)
+        self._stopping.set()
+        self._scheduler.shutdown(wait=True)
         self._scheduler = None
         self._quietly(lambda: jobs.leave(self.worker))()
 
@@ -128,7 +132,7 @@ class Background:
         """Ask for the first model when it is due, and run the next retraining."""
         if self._leads.is_set():
             retraining.ask_for_first(self._settings)
-            retraining.run_next(self._settings, holder=self.worker)
+            retraining.run_next(self._settings, holder=self.worker, stopping=self._stopping.is_set)
 
     def sweep(self) -> None:
         """Join parked labels, and take silent workers off the list."""
@@ -142,6 +146,7 @@ def start(app: Any, settings: Settings) -> Background:
     """Start the background of this process, and again in processes that are forked from it."""
     background = Background(app, settings)
     background.start()
+    app.extensions[EXTENSION] = background
     os.register_at_fork(after_in_child=background.start)
     return background
 

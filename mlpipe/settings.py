@@ -267,6 +267,10 @@ def _checked_together(settings: Settings) -> Settings:
             f"MLPIPE_MIN_SAMPLES ({settings.min_samples}) is above MLPIPE_WINDOW_SIZE ({settings.window_size}): "
             "no window could ever be tested. Lower the first or raise the second."
         )
+    if not settings.binds:
+        raise errors.InvalidSetting("MLPIPE_BIND is empty: mlpipe would listen on nothing. Name host:port.")
+    if not settings.model_name.strip():
+        raise errors.InvalidSetting("MLPIPE_MODEL_NAME is empty; give the model a name.")
     url = settings.database_url
     if url and not url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
         raise errors.InvalidSetting(

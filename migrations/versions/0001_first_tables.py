@@ -180,6 +180,7 @@ def upgrade() -> None:
         sa.Column("model_version", sa.Integer(), nullable=False),
         sa.Column("since", sa.BigInteger(), nullable=False),
         sa.Column("until", sa.BigInteger(), nullable=True),
+        sa.Column("kind", sa.String(length=16), nullable=False, comment="deploy or rollback"),
         sa.Column("by", sa.String(length=80), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("job_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
@@ -222,6 +223,7 @@ def upgrade() -> None:
             ["model_versions.version"],
         ),
         sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("model_version", "last_prediction", name="drift_reports_one_a_window"),
     )
     with op.batch_alter_table("drift_reports", schema=None) as batch_op:
         batch_op.create_index("drift_reports_time", ["checked_at"], unique=False)
@@ -313,6 +315,7 @@ def upgrade() -> None:
         sa.Column("batch", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("label", sa.Float(precision=53), nullable=False),
+        sa.Column("first", sa.Boolean(), nullable=False, comment="false: corrects a label that was known"),
         sa.Column("observed_at", sa.BigInteger(), nullable=True),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(

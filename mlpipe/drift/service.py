@@ -201,24 +201,29 @@ def _store(
     with db.transaction() as connection:
         report_id = store.add(connection, values)
         if job_id is not None:
-            ended = jobs.finish(
-                connection,
-                job_id,
-                holder,
-                state="done",
-                outcome=report.verdict,
-                sentence=report.sentence,
-                result={"report": report_id},
-            )
-            if not ended:
-                raise errors.JobConflict("Another process has taken over this check; its report counts, not this one.")
-        ledger.record(
-            connection, report.verdict, report.sentence, report_id=report_id, model_version=version, job_id=job_id
-        )
-        _act(connection, report, report_id, version)
-        stored = store.latest(connection)
+            _finish(connection, job_id, holder, report, report_id)
+        if report_id is not None:
+            ids = {"report_id": report_id, "model_version": version, "job_id": job_id}
+            ledger.record(connection, report.verdict, report.sentence, fold=False, evidence=None, **ids)
+            _act(connection, report, report_id, version)
+        stored = store.latest(connection, model_version=version)
     logger.info("%s: %s", report.verdict, report.sentence)
     return as_json(stored)
+
+
+def _finish(connection: db.Connection, job_id: int, holder: str, report: reports.Report, report_id: int | None) -> None:
+    """End the slot's job; without a report of its own another process was faster on the same rows."""
+    ended = jobs.finish(
+        connection,
+        job_id,
+        holder,
+        state="done",
+        outcome=report.verdict,
+        sentence=report.sentence,
+        result={"report": report_id},
+    )
+    if not ended:
+        raise errors.JobConflict("Another process has taken over this check; its report counts, not this one.")
 
 
 def _act(connection: db.Connection, report: reports.Report, report_id: int, version: int) -> None:

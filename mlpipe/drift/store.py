@@ -10,9 +10,9 @@ from mlpipe import clock, db
 from mlpipe.drift.tables import drift_reports
 
 
-def add(connection: sa.Connection, values: dict[str, Any]) -> int:
-    """Store a report; return its id."""
-    return db.insert(connection, drift_reports, values | {"checked_at": clock.now_us()})
+def add(connection: sa.Connection, values: dict[str, Any]) -> int | None:
+    """Store a report; return its id, or None when another process has just reported on the same rows."""
+    return db.insert_new(connection, drift_reports, values | {"checked_at": clock.now_us()})
 
 
 def latest(connection: sa.Connection, *, model_version: int | None = None) -> sa.Row[Any] | None:

@@ -24,5 +24,6 @@ drift_reports = sa.Table(
     sa.Column("prediction", sa.JSON),
     sa.Column("notes", sa.JSON, nullable=False),
     sa.Index("drift_reports_time", "checked_at"),
+    sa.UniqueConstraint("model_version", "last_prediction", name="drift_reports_one_a_window"),
 )
 """One check: window, verdict, score, a result for each feature, a sentence."""

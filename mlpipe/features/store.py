@@ -72,7 +72,7 @@ class Samples:
     ids : int64 (n, 2)
         Batch row and position; a sample's id is ``<row>-<position>``.
     label_ids : int64 (n,)
-        Row of the later label that counts; 0 where the label came with the sample.
+        Row of the first label where it came later than the sample, else 0. Corrections do not make a row new.
     event_times : int64 (n,)
         Microseconds since 1970.
     """
@@ -233,7 +233,8 @@ def add_labels(connection: sa.Connection, labels: Sequence[dict[str, Any]], *, f
     if not labels:
         return
     now = clock.now_us()
-    connection.execute(sa.insert(sample_labels), [label | {"received_at": now} for label in labels])
+    rows = [label | {"received_at": now, "first": is_first} for label, is_first in zip(labels, first, strict=True)]
+    connection.execute(sa.insert(sample_labels), rows)
     for label, is_first in zip(labels, first, strict=True):
         if is_first:
             query = sa.update(feature_batches).where(feature_batches.c.id == label["batch"])
@@ -306,7 +307,9 @@ def _read(connection: sa.Connection, batches: Sequence[int], *, known_at: int | 
     for label in connection.execute(later):
         if label.batch in starts:
             place = starts[label.batch] + label.position
-            whole.y[place], whole.label_ids[place] = label.label, label.id
+            whole.y[place] = label.label
+            if label.first:
+                whole.label_ids[place] = label.id
     return whole
 
 
@@ -402,9 +405,17 @@ def count_new_labels(connection: sa.Connection, *, last_batch: int, last_label: 
     )
     n = sum(row.n_labelled for row in connection.execute(fresh))
     if n < enough:
-        late = sa.select(sample_labels.c.id).where(sample_labels.c.id > last_label, sample_labels.c.batch <= last_batch)
+        late = sa.select(sample_labels.c.id).where(
+            sample_labels.c.id > last_label, sample_labels.c.batch <= last_batch, sample_labels.c.first
+        )
         n += len(connection.execute(late.order_by(sample_labels.c.id).limit(enough)).all())
     return int(min(n, enough))
+
+
+def began_at(connection: sa.Connection) -> int:
+    """Return when the first batch came, in microseconds since 1970; 0 before it."""
+    first = sa.select(feature_batches.c.received_at).order_by(feature_batches.c.id).limit(1)
+    return connection.execute(first).scalar() or 0
 
 
 def newest_marks(connection: sa.Connection) -> tuple[int, int, int]:

@@ -50,6 +50,7 @@ sample_labels = sa.Table(
     sa.Column("batch", sa.ForeignKey("feature_batches.id"), nullable=False),
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("label", sa.Float(53), nullable=False),
+    sa.Column("first", sa.Boolean, nullable=False, comment="false: corrects a label that was known"),
     sa.Column("observed_at", sa.BigInteger),
     sa.Column("received_at", sa.BigInteger, nullable=False),
     sa.Index("sample_labels_batch", "batch", "id"),

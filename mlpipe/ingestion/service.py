@@ -99,6 +99,8 @@ def _store_grown(table: matrix.Table, batch: features.Batch, *, fixed: bool) -> 
         if before is not None and before != schema:
             features.grow_schema(connection, schema)
         stored = features.append(connection, batch)
+        if stored is None:
+            raise errors.WriteConflict(f"Batch {errors.quoted(batch.batch_id)} came twice at the same moment.")
         if before is None:
             sentence = f"Schema 1 was worked out from batch {batch.batch_id}: {describe(schema)}."
             ledger.record(connection, "schema", sentence)

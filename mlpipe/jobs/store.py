@@ -194,6 +194,13 @@ def finish(
     return connection.execute(mine.values(**values)).rowcount == 1
 
 
+def put_back(connection: sa.Connection, job_id: int, holder: str) -> bool:
+    """Queue a job again whose holder is told to end; the try does not count."""
+    mine = sa.update(jobs).where(jobs.c.id == job_id, jobs.c.holder == holder, jobs.c.state == "running")
+    values = {"state": "queued", "holder": None, "lease_until": None, "attempts": jobs.c.attempts - 1, "step": None}
+    return connection.execute(mine.values(**values)).rowcount == 1
+
+
 def wait_for_labels(connection: sa.Connection, job_id: int, holder: str, sentence: str) -> bool:
     """Put a running job aside until labels come; the try does not count."""
     mine = sa.update(jobs).where(jobs.c.id == job_id, jobs.c.holder == holder, jobs.c.state == "running")

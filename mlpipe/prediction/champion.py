@@ -113,6 +113,8 @@ class Champion:
             return False
         try:
             loaded = load(self._models, active.version, schema=schema, generation=active.generation)
+        except errors.StoreUnavailable:
+            raise  # the database's fault, not the file's: the next look tries again
         except Exception as fault:  # noqa: BLE001  whatever is wrong with a file, the old model goes on serving
             self._failed = (active.generation, time.monotonic() + RETRY_S)
             self._report(active.version, fault)

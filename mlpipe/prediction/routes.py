@@ -13,7 +13,7 @@ from mlpipe.prediction import feedback, service
 blueprint = Blueprint("prediction", __name__)
 
 EXTENSION = "mlpipe.champion"
-PREDICTION_ID = re.compile(r"([1-9][0-9]{0,17})-([0-9]{1,9})")
+PREDICTION_ID = re.compile(r"([0-9]{1,18})-([0-9]{1,9})")
 PROBA = ("all", "predicted")
 
 
@@ -47,10 +47,19 @@ def post_feedback() -> Response:
 
 @blueprint.get("/predictions")
 def get_predictions() -> Response:
-    """Return logged predictions, newest request first; ``?limit=`` counts requests."""
-    requests = service.listing(limit=web.one_more(), before=web.cursor())
-    page = web.listing(requests, show=service.describe, key=lambda logged: logged.id)
-    return web.answer(page | {"items": [item for items in page["items"] for item in items]})
+    """Return logged predictions, newest request first."""
+    items, following = service.listing(limit=web.limit(), start=_start())
+    return web.answer({"items": items, "next": following and f"{following[0]}-{following[1]}"})
+
+
+def _start() -> service.Place | None:
+    text = request.args.get("cursor")
+    if text is None:
+        return None
+    found = PREDICTION_ID.fullmatch(text)
+    if found is None:
+        raise errors.InvalidQuery(f"?cursor={errors.quoted(text)} is none; take it from `next` of the page before.")
+    return int(found[1]), int(found[2])
 
 
 @blueprint.get("/predictions/<prediction_id>")
@@ -64,10 +73,7 @@ def get_prediction(prediction_id: str) -> Response:
 
 def model_health() -> tuple[web.HealthStatus, str]:
     """Say what serves here, or what the first model waits for."""
-    model = champion().model
-    if model is not None:
-        return "ok", f"Version {model.version} serves."
-    return "waiting", service.what_is_awaited(web.settings())
+    return service.health(champion(), web.settings())
 
 
 def log_health() -> tuple[web.HealthStatus, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,18 @@ from mlpipe.schema.contract import Schema
 from mlpipe.settings import Settings
 
 Floats = NDArray[np.float64]
+Place = tuple[int, int]
+"""Log row and position of one prediction."""
 
 DEFAULT_ROUTE = "champion"
+NEWEST = 2**62
+"""Stands for a log row that is newer than any."""
+
+REQUESTS_A_LOOK = 20
+"""Logged requests that a list reads at a time: each may hold many megabytes."""
+
+LOADING_S = 10
+"""Time that loading a version may take before /health minds."""
 
 
 def predict(
@@ -97,6 +107,23 @@ def _no_model(champion: Champion, settings: Settings) -> errors.MlpipeError:
     )
 
 
+def health(champion: Champion, settings: Settings) -> tuple[Literal["ok", "waiting", "degraded", "down"], str]:
+    """Say whether this process serves what was deployed."""
+    with db.reading() as connection:
+        active = versions.active(connection)
+    if active is None:
+        return "waiting", what_is_awaited(settings)
+    model = champion.model
+    if model is not None and model.generation == active.generation:
+        return "ok", f"Version {model.version} serves."
+    waited_s = (clock.now_us() - active.since) / clock.MICROSECONDS
+    serves = f"version {model.version} goes on serving" if model else "nothing serves here"
+    sentence = f"Version {active.version} was deployed {waited_s:.0f} s ago and is not loaded: {serves}."
+    if waited_s < LOADING_S:
+        return "ok" if model else "waiting", sentence
+    return "degraded" if model else "down", sentence + " GET /incidents says why; retrain or activate another version."
+
+
 def what_is_awaited(settings: Settings) -> str:
     """Say in words what keeps the first model from serving."""
     with db.reading() as connection:
@@ -128,33 +155,54 @@ def awaited(n: int, schema: Schema | None, settings: Settings) -> str:
 # Reading the log ------------------------------------------------------------------------------------------------
 
 
-def listing(*, limit: int, before: int | None) -> list[store.Logged]:
-    """Return logged requests, newest first."""
-    with db.reading() as connection:
-        return store.page(connection, limit=limit, before=before)
+def listing(*, limit: int, start: Place | None) -> tuple[list[dict[str, Any]], Place | None]:
+    """Return logged predictions, newest request first, and where the next page begins.
 
-
-def describe(request: store.Logged) -> list[dict[str, Any]]:
-    """Return one item for each row of a logged request, with its label where known."""
+    Parameters
+    ----------
+    limit : int
+        Most predictions; a request may hold many more.
+    start : (int, int) or None
+        Log row and position to begin at; None for the newest.
+    """
+    items: list[dict[str, Any]] = []
+    row, position = start or (NEWEST, 0)
     with db.reading() as connection:
         schema = features.current_schema(connection)
-        labels = store.labels(connection, [request.id])
-    if schema is None:
-        return []
-    values = matrix.row_values(request.X, schema)
-    outputs = matrix.decode_label(request.outputs, schema.target)
+        while schema is not None and (requests := store.page(connection, limit=REQUESTS_A_LOOK, before=row + 1)):
+            for request in requests:
+                first = position if request.id == row else 0
+                end = min(len(request.outputs), first + limit - len(items))
+                items += _described(connection, request, schema, range(first, end))
+                if end < len(request.outputs):
+                    return items, (request.id, end)
+                row, position = request.id - 1, 0
+                if len(items) == limit:
+                    return items, (row, 0) if store.page(connection, limit=1, before=row + 1) else None
+    return items, None
+
+
+def _described(
+    connection: db.Connection, request: store.Logged, schema: Schema, positions: range
+) -> list[dict[str, Any]]:
+    """Return an item for some rows of a logged request, with their labels where known."""
+    rows = slice(positions.start, positions.stop)
+    labels = store.labels(connection, [request.id], within=positions)
+    values = matrix.row_values(request.X[rows], schema)
+    outputs = matrix.decode_label(request.outputs[rows], schema.target)
+    known = [labels[place].label if (place := (request.id, n)) in labels else np.nan for n in positions]
+    told = matrix.decode_label(np.array(known, dtype=np.float64), schema.target)
     items = []
-    for position, (features_, output) in enumerate(zip(values, outputs, strict=True)):
-        label = labels.get((request.id, position))
+    for position, row, output, label in zip(positions, values, outputs, told, strict=True):
         item = {
             "prediction_id": f"{request.id}-{position}",
             "request_id": request.request_id,
             "predicted_at": clock.iso(request.predicted_at),
             "model_version": request.model_version,
             "model_revision": request.model_revision,
-            "features": dict(zip(schema.names, features_, strict=True)),
+            "features": dict(zip(schema.names, row, strict=True)),
             "prediction": output,
-            "label": None if label is None else matrix.decode_label(np.array([label.label]), schema.target)[0],
+            "label": label,
         }
         if request.probabilities is not None:
             item["probability"] = float(request.probabilities[position].max())
@@ -174,10 +222,11 @@ def one(prediction: int, position: int) -> dict[str, Any]:
         request = store.logged(connection, [prediction]).get(prediction)
         history = store.label_history(connection, prediction, position)
         schema = features.current_schema(connection)
-    if request is None or schema is None or position >= len(request.outputs):
-        raise errors.NotFound(f"There is no prediction {prediction}-{position}.")
+        if request is None or schema is None or position >= len(request.outputs):
+            raise errors.NotFound(f"There is no prediction {prediction}-{position}.")
+        found = _described(connection, request, schema, range(position, position + 1))[0]
     labels = matrix.decode_label(np.array([row.label for row in history], dtype=np.float64), schema.target)
-    return describe(request)[position] | {
+    return found | {
         "labels": [
             {
                 "label": label,

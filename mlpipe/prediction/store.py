@@ -147,8 +147,10 @@ def _window(rows: Sequence[sa.Row[Any]], n: int) -> Window:
 # Labels ---------------------------------------------------------------------------------------------------------
 
 
-def labels(connection: sa.Connection, ids: Iterable[int]) -> dict[tuple[int, int], sa.Row[Any]]:
-    """Return the label rows that count now, by prediction row and position."""
+def labels(
+    connection: sa.Connection, ids: Iterable[int], *, within: range | None = None
+) -> dict[tuple[int, int], sa.Row[Any]]:
+    """Return the label rows that count now, by prediction row and position; `within` some positions alone."""
     wanted = sorted(set(ids))
     found: dict[tuple[int, int], sa.Row[Any]] = {}
     for start in range(0, len(wanted), KEYS_A_QUERY):
@@ -156,6 +158,8 @@ def labels(connection: sa.Connection, ids: Iterable[int]) -> dict[tuple[int, int
         query = sa.select(prediction_labels).where(
             prediction_labels.c.prediction_id.in_(part), prediction_labels.c.current
         )
+        if within is not None:
+            query = query.where(prediction_labels.c.position.between(within.start, within.stop - 1))
         for row in connection.execute(query):
             found[row.prediction_id, row.position] = row
     return found

@@ -10,6 +10,7 @@ import io
 import os
 import platform
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ MODEL = "model.joblib"
 MANIFEST = "manifest.json"
 REFERENCE = "reference.npz"
 SMOKE = "smoke.npz"
+ORPHANS = ".orphans"
 
 SMOKE_TOLERANCE = 1e-12
 """Largest difference between a loaded model's answers and those stored with it: the same library must agree."""
@@ -193,13 +195,21 @@ def check_answers(contents: Contents, scores: NDArray[np.float64], *, name: str)
 
 
 def tidy(models: Path, known: set[int]) -> list[str]:
-    """Remove folders of versions that have no row, left by a crash; return their names."""
-    removed = []
+    """Put folders of versions aside that have no row, and return their names.
+
+    Notes
+    -----
+    Usually a crash has left them; but they may belong to another database that uses the same folder, so they are
+    moved to ``.orphans``, not removed.
+    """
+    moved = []
     for path in sorted(models.glob("[0-9]*")):
         if path.is_dir() and path.name.isdigit() and int(path.name) not in known:
-            shutil.rmtree(path)
-            removed.append(path.name)
-    return removed
+            aside = models / ORPHANS / f"{path.name}-{time.time_ns()}"
+            aside.parent.mkdir(exist_ok=True)
+            path.rename(aside)
+            moved.append(path.name)
+    return moved
 
 
 def digest_arrays(*arrays: NDArray[Any]) -> str:

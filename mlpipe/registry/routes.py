@@ -69,6 +69,7 @@ def _stretch(row: Any) -> dict[str, Any]:
         "version": row.model_version,
         "since": clock.iso(row.since),
         "until": clock.iso(row.until),
+        "kind": row.kind,
         "by": row.by,
         "reason": row.reason,
         "job_id": row.job_id,

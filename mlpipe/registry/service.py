@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
+from typing import Any
 
 from mlpipe import db, errors
 from mlpipe.db import Connection
@@ -50,12 +52,20 @@ def rollback(*, by: str, reason: str) -> tuple[int, int]:
     """
     with db.transaction() as connection:
         now = store.active(connection)
-        earlier = [row for row in store.history(connection, limit=1000) if now and row.model_version != now.version]
-        if now is None or not earlier:
+        target = _earlier(store.history(connection, limit=1000)) if now else None
+        if now is None or target is None:
             raise errors.DeployConflict("No earlier version has served, so there is nothing to roll back to.")
-        target = earlier[0].model_version
         reason = f"Rolled back from version {now.version}: {reason}"
         return target, deploy(connection, target, by=by, reason=reason, kind="rollback")
+
+
+def _earlier(history: list[Any]) -> int | None:
+    """Return the newest version that served before the present one and was not left by a rollback."""
+    left = {history[0].model_version}
+    for newer, older in itertools.pairwise(history):
+        if newer.kind == "rollback":
+            left.add(older.model_version)
+    return next((row.model_version for row in history if row.model_version not in left), None)
 
 
 def deploy(
@@ -75,6 +85,7 @@ def deploy(
         connection,
         version,
         expected=now.generation if now else None,
+        kind=kind,
         by=by,
         reason=reason,
         job_id=job_id,
@@ -87,6 +98,6 @@ def deploy(
 
 
 def tidy(models: Path) -> list[str]:
-    """Remove folders without a row; the caller must know that nobody registers now."""
+    """Put folders without a row aside; the caller must know that nobody registers now."""
     with db.reading() as connection:
         return artifacts.tidy(models, store.numbers(connection))

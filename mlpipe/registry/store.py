@@ -62,7 +62,7 @@ def page(connection: sa.Connection, *, limit: int, before: int | None = None) ->
     """Return versions, newest first."""
     query = sa.select(model_versions).order_by(model_versions.c.version.desc()).limit(limit)
     if before is not None:
-        query = query.where(model_versions.c.version < before)
+        query = query.where(model_versions.c.version < min(before, MAX_VERSION))
     return [Version(**row._mapping) for row in connection.execute(query)]
 
 
@@ -83,7 +83,14 @@ def add(connection: sa.Connection, version: Version) -> None:
 
 
 def switch(
-    connection: sa.Connection, version: int, *, expected: int | None, by: str, reason: str, job_id: int | None = None
+    connection: sa.Connection,
+    version: int,
+    *,
+    expected: int | None,
+    kind: str,
+    by: str,
+    reason: str,
+    job_id: int | None = None,
 ) -> int | None:
     """Close the open stretch of serving and open another.
 
@@ -95,6 +102,8 @@ def switch(
         What serves from now on.
     expected : int or None
         The generation that the caller saw; None when it saw none.
+    kind : {"deploy", "rollback"}
+        A version that was left by a rollback is not gone back to by another.
 
     Returns
     -------
@@ -106,7 +115,15 @@ def switch(
         seen = sa.update(deployments).where(deployments.c.id == expected, deployments.c.open)
         if connection.execute(seen.values(open=None, until=now)).rowcount != 1:
             return None
-    stretch = {"model_version": version, "since": now, "by": by, "reason": reason, "job_id": job_id, "open": True}
+    stretch = {
+        "model_version": version,
+        "since": now,
+        "kind": kind,
+        "by": by,
+        "reason": reason,
+        "job_id": job_id,
+        "open": True,
+    }
     return db.insert_new(connection, deployments, stretch)
 
 

@@ -33,6 +33,7 @@ deployments = sa.Table(
     sa.Column("model_version", sa.ForeignKey("model_versions.version"), nullable=False),
     sa.Column("since", sa.BigInteger, nullable=False),
     sa.Column("until", sa.BigInteger),
+    sa.Column("kind", sa.String(16), nullable=False, comment="deploy or rollback"),
     sa.Column("by", sa.String(80), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("job_id", sa.ForeignKey("jobs.id")),

@@ -46,6 +46,10 @@ class Cancelled(Exception):
     """Somebody asked to stop the job, or it belongs to another process by now."""
 
 
+class Stopped(Exception):
+    """The server is told to end; somebody else will do the job."""
+
+
 def write_task(
     work: Path,
     *,
@@ -169,8 +173,7 @@ def main(work: Path, memory_mb: int) -> None:
     classes = np.unique(y) if task == "classification" else np.empty(0)
     found: dict[str, Any] = {"classes": classes}
     if spec["champion"] is not None:
-        kept = artifacts.load(Path(spec["champion"]["folder"]), spec["champion"]["files"])
-        found |= _scores("champion", kept.estimator, X[holdout])
+        found |= _champion_scores(spec["champion"], X[holdout])
     trial = fit.fit(X[~holdout], y[~holdout], task=task, parameters=parameters, n_jobs=n_jobs)
     found |= _scores("challenger", trial, X[holdout])
     whole = fit.fit(X, y, task=task, parameters=parameters, n_jobs=n_jobs)
@@ -179,6 +182,15 @@ def main(work: Path, memory_mb: int) -> None:
     found["cross_scores"] = fit.cross_scores(X, y, task=task, parameters=parameters, n_jobs=n_jobs)
     artifacts.dump_model(whole, work / artifacts.MODEL)
     artifacts.dump_arrays(found, work / SCORES)
+
+
+def _champion_scores(champion: dict[str, Any], X: Floats) -> dict[str, Any]:
+    """Score the champion, or say why it cannot be: a damaged model must not keep a new one from being made."""
+    try:
+        kept = artifacts.load(Path(champion["folder"]), champion["files"])
+    except errors.ArtifactCorrupt as fault:
+        return {"champion_fault": np.array(fault.detail)}
+    return _scores("champion", kept.estimator, X)
 
 
 SMOKE_ROWS = 50

@@ -72,6 +72,12 @@ def read(settings: Settings) -> Plan:
     if schema is None or len(samples) < 2:
         raise errors.TooFewSamples(f"{len(samples)} labelled rows are here; a model needs at least two.")
     holdout = choose_holdout(samples, champion, settings)
+    n_holdout = int(holdout.sum())
+    if champion is not None and n_holdout < MIN_HOLDOUT:
+        raise errors.TooFewSamples(
+            f"Only {n_holdout} rows of the window are new to version {champion.version}; {MIN_HOLDOUT} are needed to "
+            "tell two models apart. Corrected labels of old rows do not count."
+        )
     if schema.target.task == "classification" and len(np.unique(samples.y[~holdout])) < 2:
         raise errors.TooFewSamples(
             f"All labels of the {int((~holdout).sum()):,} rows to train on are equal; at least two classes are needed."
@@ -105,7 +111,7 @@ def still_holds(connection: db.Connection, plan: Plan) -> None:
         )
     schema = features.current_schema(connection)
     if schema is None or schema.target.task != plan.schema.target.task:
-        raise errors.NotComparable("The target changed its task while this was trained; it is trained again.")
+        raise errors.NotComparable("The target changed its task while this was trained; ask for another retraining.")
 
 
 def serving(connection: db.Connection) -> versions.Version | None:

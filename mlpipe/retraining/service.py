@@ -27,6 +27,9 @@ KIND = "retraining"
 WORK = ".fit-"
 """How the work folders of fits begin, inside of the models folder."""
 
+PATIENCE = 15
+"""Quiet times after which a stream that is never quiet has waited long enough for its first model."""
+
 TRAINED = ("promoted", "rejected", "failed")
 """Outcomes after which only labels that came since count as new."""
 
@@ -86,13 +89,17 @@ def ask_for_first(settings: Settings) -> bool:
         if versions.active(connection) is not None:
             return False
         newest, _, received_at = features.newest_marks(connection)
+        began_at = features.began_at(connection)
         n = features.count_new_labels(connection, last_batch=0, last_label=0, enough=settings.min_labelled)
         schema = features.current_schema(connection)
         tried = jobs.page(connection, KIND, limit=1)
-    quiet_s = (clock.now_us() - received_at) / clock.MICROSECONDS
-    if schema is None or n < settings.min_labelled or quiet_s < settings.quiet_s or not _learnable(schema):
+    if schema is None or n < settings.min_labelled or not _learnable(schema):
         return False
-    if tried and tried[0].evidence.get("last_batch", newest) >= newest:
+    now = clock.now_us()
+    quiet_s, busy_s = (now - received_at) / clock.MICROSECONDS, (now - began_at) / clock.MICROSECONDS
+    if quiet_s < settings.quiet_s and busy_s < PATIENCE * settings.quiet_s:
+        return False
+    if tried and _seen(tried[0]) >= newest:
         return False
     with db.transaction() as connection:
         reason = f"The first model: at least {n:,} labelled rows are here."
@@ -100,6 +107,11 @@ def ask_for_first(settings: Settings) -> bool:
         if job is not None:
             ledger.record(connection, "trigger", reason, job_id=job)
     return job is not None
+
+
+def _seen(job: jobs.Job) -> int:
+    """Return the newest batch that was there when a job was asked for, or when it ended."""
+    return int(max(job.evidence.get("last_batch", 0), (job.result or {}).get("last_batch", 0)))
 
 
 def _learnable(schema: Schema) -> bool:
@@ -138,7 +150,7 @@ def _new_labels(connection: db.Connection, job: jobs.Job, settings: Settings) ->
 # Running --------------------------------------------------------------------------------------------------------
 
 
-def run_next(settings: Settings, *, holder: str) -> jobs.Job | None:
+def run_next(settings: Settings, *, holder: str, stopping: Callable[[], bool] = lambda: False) -> jobs.Job | None:
     """Claim the next retraining and carry it out; None when there is none.
 
     Parameters
@@ -146,6 +158,8 @@ def run_next(settings: Settings, *, holder: str) -> jobs.Job | None:
     settings : Settings
     holder : str
         Name of this worker, under which the job is leased.
+    stopping : callable
+        Says whether this process is told to end: a fit that runs is stopped then, and its job is queued again.
     """
     resume_waiting(settings)
     job = _claim(settings, holder)
@@ -154,9 +168,13 @@ def run_next(settings: Settings, *, holder: str) -> jobs.Job | None:
     with logs.trace(f"job {job.id}"):
         logger.info("retraining begins (try %s): %s", job.attempts, job.reason)
         try:
-            _carry_out(job, settings, holder)
+            _carry_out(job, settings, holder, stopping)
         except child.Cancelled:
             _end(job, holder, "cancelled", "Cancelled while it ran; nothing changed.")
+        except child.Stopped:
+            _put_back(job, holder)
+        except errors.DeployConflict as fault:
+            _end(job, holder, "superseded", fault.detail)
         except errors.MlpipeError as fault:
             _end(job, holder, "failed", fault.detail)
         except Exception as fault:
@@ -182,7 +200,7 @@ def _lease_end(settings: Settings) -> int:
     return clock.now_us() + int(max(settings.lease_s, 3 * child.BEAT_S) * clock.MICROSECONDS)
 
 
-def _carry_out(job: jobs.Job, settings: Settings, holder: str) -> None:
+def _carry_out(job: jobs.Job, settings: Settings, holder: str, stopping: Callable[[], bool]) -> None:
     with db.reading() as connection:
         n, needed = _new_labels(connection, job, settings)
         is_first = versions.active(connection) is None
@@ -195,7 +213,7 @@ def _carry_out(job: jobs.Job, settings: Settings, holder: str) -> None:
     settings.models_folder.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=WORK, dir=settings.models_folder))
     try:
-        result = _fit(work, planned, settings, _beat(job, settings, holder))
+        result = _fit(work, planned, settings, _beat(job, settings, holder, stopping))
         _decide(work, job, planned, result, settings=settings, holder=holder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -206,11 +224,13 @@ def _tidy(settings: Settings) -> None:
     for left in settings.models_folder.glob(WORK + "*"):
         shutil.rmtree(left, ignore_errors=True)
     for name in registry.tidy(settings.models_folder):
-        logger.warning("models/%s had no row and was removed: a crash had left it", name)
+        logger.warning("models/%s had no row and was put aside into models/.orphans", name)
 
 
-def _beat(job: jobs.Job, settings: Settings, holder: str) -> Callable[[], bool | None]:
+def _beat(job: jobs.Job, settings: Settings, holder: str, stopping: Callable[[], bool]) -> Callable[[], bool | None]:
     def beat() -> bool | None:
+        if stopping():
+            raise child.Stopped
         with db.transaction(durability="process") as connection:
             return jobs.beat(connection, job.id, holder, lease_until=_lease_end(settings), step="fit")
 
@@ -235,7 +255,15 @@ def _fit(work: Path, planned: plan.Plan, settings: Settings, beat: Callable[[], 
         scores=scores,
         metrics=evaluate.metrics(y, scores["challenger_scores"], scores["challenger_classes"]),
         verdict=asdict(verdict) if verdict else {},
-        why=verdict.sentence if verdict else f"It is the first one, trained on {len(planned.samples):,} rows.",
+        why=verdict.sentence if verdict else _why_not_compared(planned, scores),
+    )
+
+
+def _why_not_compared(planned: plan.Plan, scores: dict[str, Any]) -> str:
+    if planned.champion is None:
+        return f"It is the first one, trained on {len(planned.samples):,} rows."
+    return (
+        f"Nothing was compared, because version {planned.champion.version} cannot be loaded: {scores['champion_fault']}"
     )
 
 
@@ -250,7 +278,9 @@ def _verdict(y: evaluate.Floats, scores: dict[str, Any]) -> gate.Verdict | None:
 def _decide(
     work: Path, job: jobs.Job, planned: plan.Plan, result: publish.Result, *, settings: Settings, holder: str
 ) -> None:
-    if planned.champion is not None and result.verdict["decision"] == "reject":
+    if planned.champion is not None and result.verdict.get("decision") == "reject":
+        with db.reading() as connection:
+            plan.still_holds(connection, planned)
         seen = {"last_batch": planned.last_batch, "last_label": planned.last_label}
         told = seen | {"metrics": result.metrics, "verdict": result.verdict}
         _end(job, holder, "rejected", f"Version {planned.champion.version} stays. {result.why}", told)
@@ -272,7 +302,20 @@ def _wait(job: jobs.Job, holder: str, sentence: str) -> None:
     logger.info("waiting for labels: %s", sentence)
 
 
-_ENDS = {"rejected": ("done", "verdict"), "failed": ("failed", "failure"), "cancelled": ("cancelled", "cancel")}
+def _put_back(job: jobs.Job, holder: str) -> None:
+    with db.transaction() as connection:
+        if jobs.put_back(connection, job.id, holder):
+            told = f"Retraining job {job.id} was stopped, because its server is told to end; it is queued again."
+            ledger.record(connection, "skip", told, job_id=job.id)
+    logger.info("stopped with its server; queued again")
+
+
+_ENDS = {
+    "superseded": ("done", "verdict"),
+    "rejected": ("done", "verdict"),
+    "failed": ("failed", "failure"),
+    "cancelled": ("cancelled", "cancel"),
+}
 """Outcome of a job that changes nothing -> its state, and the ledger's word for it."""
 
 

@@ -206,3 +206,13 @@ def test_reports_page_newest_first(served: FlaskClient, rng: np.random.Generator
     ids = [report["id"] for report in first["items"] + rest["items"]]
     assert ids == sorted(ids, reverse=True)
     assert len(ids) == 3
+
+
+def test_two_processes_that_check_the_same_rows_leave_one_report(
+    served: FlaskClient, trained_app: Flask, trained_settings: Settings, rng: np.random.Generator
+) -> None:
+    ask(served, 100, rng)
+    monitors = [service.Monitor(trained_settings.models_folder) for _ in range(4)]
+    found = threads.at_once(trained_app, lambda monitor: monitor.check(trained_settings), monitors)
+    assert not threads.faults(found)
+    assert len(served.get("/drift/reports").json["items"]) == 1

@@ -125,12 +125,14 @@ def test_an_unknown_choice_of_probabilities_is_refused(served: FlaskClient) -> N
     assert answer.json["code"] == "invalid_query"
 
 
-def test_the_log_pages_by_request(served: FlaskClient) -> None:
+@pytest.mark.parametrize("limit", [1, 2, 3, 10])
+def test_the_log_pages_by_prediction_also_within_a_request(served: FlaskClient, limit: int) -> None:
     for place in range(5):
         predict(served, [[place, 0, 0], [place, 1, 1]])
     seen, cursor = [], ""
     while cursor is not None:
-        page = served.get(f"/predictions?limit=2{cursor and '&cursor=' + cursor}").json
+        page = served.get(f"/predictions?limit={limit}{cursor and '&cursor=' + cursor}").json
+        assert len(page["items"]) <= limit
         seen += [item["prediction_id"] for item in page["items"]]
         cursor = page["next"]
     assert seen == [f"{row}-{place}" for row in range(5, 0, -1) for place in (0, 1)]

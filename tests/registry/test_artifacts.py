@@ -94,11 +94,12 @@ def test_other_answers_than_the_stored_ones_are_refused(tmp_path: Path) -> None:
             artifacts.check_answers(found, scores, name="1")
 
 
-def test_folders_without_a_row_are_tidied_and_nothing_else(tmp_path: Path) -> None:
+def test_folders_without_a_row_are_put_aside_and_nothing_else(tmp_path: Path) -> None:
     for name in ("1", "2", "10", ".fit-x", "notes", "3x"):
         (tmp_path / name).mkdir()
     assert artifacts.tidy(tmp_path, {1}) == ["10", "2"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".fit-x", "1", "3x", "notes"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".fit-x", ".orphans", "1", "3x", "notes"]
+    assert len(list((tmp_path / ".orphans").iterdir())) == 2
 
 
 def test_pickled_arrays_are_refused(tmp_path: Path) -> None:

@@ -67,8 +67,8 @@ def test_a_deploy_that_rests_on_an_old_generation_loses(versions: Flask) -> None
     first = history()[0].id
     trained.activate(2)
     with db.transaction() as connection:
-        assert store.switch(connection, 3, expected=first, by="late", reason="") is None
-        assert store.switch(connection, 3, expected=None, by="blind", reason="") is None
+        assert store.switch(connection, 3, expected=first, kind="deploy", by="late", reason="") is None
+        assert store.switch(connection, 3, expected=None, kind="deploy", by="blind", reason="") is None
     assert [row.model_version for row in history()] == [1, 2]
     check_linear(history())
 
@@ -105,6 +105,15 @@ def test_one_version_that_is_activated_from_all_sides_is_deployed_once(versions:
     assert len(threads.faults(results)) == N_VERSIONS - 1
     assert all(isinstance(fault, errors.DeployConflict) for fault in threads.faults(results))
     assert [row.model_version for row in history()] == [1, 2]
+
+
+def test_a_second_rollback_does_not_return_to_the_version_that_the_first_left(versions: Flask) -> None:
+    trained.activate(2)
+    trained.activate(3)
+    assert service.rollback(by="test", reason="Worse.")[0] == 2
+    assert service.rollback(by="test", reason="Worse too.")[0] == 1
+    with pytest.raises(errors.DeployConflict, match="nothing to roll back to"):
+        service.rollback(by="test", reason="")
 
 
 def test_activations_and_rollbacks_at_once_keep_the_history_linear(versions: Flask) -> None:

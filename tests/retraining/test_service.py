@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -319,7 +320,63 @@ def test_a_deploy_during_a_training_is_not_overwritten_unseen(
     service.ask("")
     job = run(trained_settings)
     assert served.get("/models").json["active"] == 2
-    assert (job.state, job.outcome) == ("failed", "failed")
+    assert (job.state, job.outcome) == ("done", "superseded")
+
+
+def test_a_damaged_champion_does_not_keep_a_new_model_from_being_made(
+    served: FlaskClient, trained_settings: Settings, rng: np.random.Generator
+) -> None:
+    (trained_settings.models_folder / "1" / artifacts.MODEL).unlink()
+    trained.ingest(served, 100, rng)
+    service.ask("the file is gone")
+    job = run(trained_settings)
+    assert job.outcome == "promoted"
+    assert "Nothing was compared, because version 1 cannot be loaded" in (job.sentence or "")
+    assert served.get("/models").json["active"] == 2
+
+
+def test_corrected_labels_do_not_make_old_rows_new(
+    served: FlaskClient, trained_settings: Settings, rng: np.random.Generator
+) -> None:
+    names = [f"r{n}" for n in range(100)]
+    trained.ingest(served, 100, rng, row_ids=names)
+    with db.reading() as connection:
+        last_batch, last_label, _ = service.features.newest_marks(connection)
+    corrections = [{"row_id": name, "label": n % 2} for n, name in enumerate(names)]
+    assert served.post("/feedback", json={"labels": corrections}).json["corrected"] > 20
+    with db.reading() as connection:
+        marks = {"last_batch": last_batch, "last_label": last_label}
+        assert service.features.count_new_labels(connection, enough=1000, **marks) == 0
+        samples = service.features.newest_labelled(connection, 100)
+    assert samples.label_ids.tolist() == [0] * 100
+
+
+def test_an_early_ask_by_hand_does_not_keep_the_first_model_from_training(
+    client: FlaskClient, settings: Settings, rng: np.random.Generator
+) -> None:
+    service.ask("too early")
+    assert run(settings).outcome == "failed"
+    trained.ingest(client, 60, rng)
+    assert service.ask_for_first(settings)
+
+
+def test_a_stream_that_is_never_quiet_gets_its_first_model_too(
+    client: FlaskClient, settings: Settings, rng: np.random.Generator
+) -> None:
+    trained.ingest(client, 60, rng)
+    assert not service.ask_for_first(replace(settings, quiet_s=3600.0))
+    assert service.ask_for_first(replace(settings, quiet_s=1e-9))
+
+
+def test_a_fit_whose_server_is_told_to_end_is_queued_again_without_counting(
+    served: FlaskClient, trained_settings: Settings, rng: np.random.Generator
+) -> None:
+    trained.ingest(served, 100, rng)
+    service.ask("")
+    service.run_next(trained_settings, holder="t", stopping=lambda: True)
+    job = newest()
+    assert (job.state, job.attempts, job.holder) == ("queued", 0, None)
+    assert run(trained_settings).state == "done"
 
 
 def test_versions_are_never_numbered_twice(served: FlaskClient, trained_settings: Settings) -> None:
