@@ -72,7 +72,7 @@ def sentences(story: Story, whole: Row, *, on_time: float, difference: float) ->
     frozen, mlpipe = whole.scores
     better = "better" if mlpipe.log_loss < frozen.log_loss else "not better"
     verdicts = [report["verdict"] for report in story.reports]
-    outcomes = [job["outcome"] for job in story.jobs]
+    outcomes = [job["outcome"] for job in story.jobs if job["outcome"] is not None]  # one may still wait for labels
     same = "the same answers" if difference < SAME else f"answers up to {difference:.3g} apart"
     return [
         (

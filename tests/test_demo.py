@@ -33,7 +33,7 @@ def test_examples_run(module: ModuleType) -> None:
 
 
 def test_demo_closes_the_loop_on_a_real_server(tmp_path: Path) -> None:
-    """The slow one: some 35 s for a tenth of the sample."""
+    """The slow one: some 30 s for a tenth of the sample."""
     home = tmp_path / "home"
     command = [sys.executable, "demo.py", "--flights", "200", "--seconds", "15", "--home", str(home)]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=170, check=False)
