@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar
 
 import alembic.command
 import orjson
+import psycopg
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -244,6 +245,8 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except sa.exc.IntegrityError as fault:
+        if not _is_taken(fault):
+            raise
         raise errors.WriteConflict(
             f"Another write took the same place at the same moment ({fault.orig}). Nothing was stored; send it again."
         ) from fault
@@ -254,6 +257,11 @@ def _translated() -> Iterator[None]:
         ) from fault
     except sa.exc.TimeoutError as fault:
         raise errors.StoreUnavailable("All connections to the database are in use; try again in a moment.") from fault
+
+
+def _is_taken(fault: sa.exc.IntegrityError) -> bool:
+    """Say whether a unique rule forbade the row; any other broken rule is a mistake of the caller's code."""
+    return isinstance(fault.orig, psycopg.errors.UniqueViolation) or "UNIQUE constraint" in str(fault.orig)
 
 
 def as_dict(row: sa.Row[Any]) -> dict[str, Any]:

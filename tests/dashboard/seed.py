@@ -93,6 +93,7 @@ def version(number, since_us, *, task="classification", metrics=None, reason="Fi
             "since": since_us,
             "by": "retraining",
             "reason": reason,
+            "kind": "deploy",
             "open": True,
             "job_id": job_id,
         }

@@ -90,7 +90,7 @@ def test_rows_since_the_check_are_those_of_the_active_version(app):
 def test_features_are_read_of_the_newest_report_alone(app):
     seed.schema()
     seed.version(1, 1)
-    seed.insert(store.drift_reports, seed.report(10), seed.report(20))
+    seed.insert(store.drift_reports, seed.report(10), seed.report(20, last=2))
     older, newest = read().reports
     assert (older.features, older.sentence) == ((), None)
     assert newest.features[0]["name"] == seed.NAMES[0]
