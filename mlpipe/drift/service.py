@@ -203,8 +203,9 @@ def _store(
         if job_id is not None:
             _finish(connection, job_id, holder, report, report_id)
         if report_id is not None:
-            ids = {"report_id": report_id, "model_version": version, "job_id": job_id}
-            ledger.record(connection, report.verdict, report.sentence, fold=False, evidence=None, **ids)
+            ledger.record(
+                connection, report.verdict, report.sentence, report_id=report_id, model_version=version, job_id=job_id
+            )
             _act(connection, report, report_id, version)
         stored = store.latest(connection, model_version=version)
     logger.info("%s: %s", report.verdict, report.sentence)
