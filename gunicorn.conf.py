@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os as _os
+
 from config import load as _load
+from mlpipe import cores as _cores
 
 _settings = _load()
 
@@ -25,6 +28,19 @@ def when_ready(server: object) -> None:
     names = ("ingestion", "prediction", "dashboard")
     for name, address in zip(names, _settings.binds * len(names), strict=False):
         print(f"mlpipe {name:10} http://{address}/", flush=True)  # noqa: T201
+
+
+def pre_fork(server: object, worker: object) -> None:
+    """Choose the core that a new worker keeps to."""
+    others = getattr(server, "WORKERS", {}).values()
+    taken = [getattr(other, "core", None) for other in others]
+    worker.core = _cores.least_taken(taken, first=_os.getpid()) if _settings.pin_workers else None  # type: ignore[attr-defined]
+
+
+def post_fork(server: object, worker: object) -> None:
+    """Keep to that core, before there are threads."""
+    core = getattr(worker, "core", None)
+    _cores.keep_to([] if core is None else [core])
 
 
 def worker_exit(server: object, worker: object) -> None:

@@ -6,7 +6,9 @@ import logging
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 
@@ -42,6 +44,14 @@ LOW_DISK_BYTES = 512 * 1024 * 1024
 """Free space under which /health warns: a fit and its version folder need some tens of megabytes."""
 
 
+class App(Flask):
+    """Flask without its look at each function for whether it is a coroutine: none is."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function as it is."""
+        return func
+
+
 def create_app(settings: Settings) -> Flask:
     """Put an app together; nothing runs in the background yet (see `serve`).
 
@@ -50,7 +60,7 @@ def create_app(settings: Settings) -> Flask:
     settings : Settings
         Checked settings.
     """
-    app = Flask("mlpipe", template_folder=str(CHECKOUT / "templates"), static_folder=str(CHECKOUT / "static"))
+    app = App("mlpipe", template_folder=str(CHECKOUT / "templates"), static_folder=str(CHECKOUT / "static"))
     settings.home.mkdir(parents=True, exist_ok=True)
     logs.configure(settings.logs_folder, level=settings.log_level, as_json=settings.log_json)
     web.init(app, settings)

@@ -203,3 +203,4 @@ def test_a_log_row_gets_the_next_id(app: Flask) -> None:
     with pytest.raises(errors.StoreUnavailable):
         db.log(ledger, row | {"kind": None})
     assert entries() == 2
+    assert db.log(ledger, row) > 2, "the connection that failed is replaced"

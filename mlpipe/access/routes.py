@@ -18,9 +18,10 @@ def init(app: Flask, settings: Settings) -> None:
 
     @app.before_request
     def guard() -> None:
-        local = settings.auth == "local" and rule.is_local(request.remote_addr, request.headers)
-        g.trusted = local or service.is_token(_bearer(), token)
-        if g.trusted or request.path in OPEN_PATHS:
+        environ = request.environ
+        local = settings.auth == "local" and rule.is_local(environ.get("REMOTE_ADDR"), environ)
+        g.trusted = trusted = local or service.is_token(_bearer(), token)
+        if trusted or request.path in OPEN_PATHS:
             return
         raise errors.Unauthorized(
             "Callers from elsewhere need 'Authorization: Bearer <token>'; the token is in the file admin_token of "

@@ -6,48 +6,40 @@ foreign sites), and a proxy makes strangers look local.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
-
-class Headers(Protocol):
-    """Headers of a request, looked up without regard to case."""
-
-    def __contains__(self, name: str, /) -> bool:
-        """Say whether a header is there."""
-
-    def get(self, name: str, /) -> str | None:
-        """Return a header's value, or None."""
+FORWARDING_HEADERS = frozenset(
+    {"HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_REAL_IP", "HTTP_VIA"}
+)
 
 
-FORWARDING_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
-
-
-def is_local(remote: str | None, headers: Headers) -> bool:
+def is_local(remote: str | None, headers: Mapping[str, Any]) -> bool:
     """Say whether a request comes from this machine by the caller's own will.
 
     Parameters
     ----------
     remote : str or None
         Address of the peer.
-    headers : Headers
-        Of the request.
+    headers : mapping
+        Of the request, with the names that WSGI gives them.
 
     Examples
     --------
-    >>> is_local("127.0.0.1", {"Host": "localhost:8001"})
+    >>> is_local("127.0.0.1", {"HTTP_HOST": "localhost:8001"})
     True
-    >>> is_local("127.0.0.1", {"Host": "evil.example:8001"})
+    >>> is_local("127.0.0.1", {"HTTP_HOST": "evil.example:8001"})
     False
-    >>> is_local("127.0.0.1", {"Host": "localhost:8001", "Origin": "https://evil.example"})
+    >>> is_local("127.0.0.1", {"HTTP_HOST": "localhost:8001", "HTTP_ORIGIN": "https://evil.example"})
     False
     """
-    if any(name in headers for name in FORWARDING_HEADERS):
+    if not FORWARDING_HEADERS.isdisjoint(headers):
         return False
-    origin = headers.get("Origin")
-    here = _is_loopback(remote or "") and _is_loopback(_host("//" + (headers.get("Host") or "")))
+    origin = headers.get("HTTP_ORIGIN")
+    here = _is_loopback(remote or "") and _is_loopback(_host("//" + headers.get("HTTP_HOST", "")))
     return here and (origin is None or _is_loopback(_host(origin)))
 
 

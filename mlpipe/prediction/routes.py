@@ -26,7 +26,7 @@ def champion() -> champions.Champion:
 @blueprint.post("/predict")
 def post_predict() -> Response:
     """Answer rows; each answer is logged before it is given."""
-    wanted = request.args.get("proba", "predicted")
+    wanted = request.args.get("proba", "predicted") if request.query_string else "predicted"
     if wanted not in PROBA:
         raise errors.InvalidQuery(f"?proba={errors.quoted(wanted)} must be one of {', '.join(PROBA)}.")
     found = service.predict(

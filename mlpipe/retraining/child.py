@@ -22,7 +22,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from mlpipe import errors
+from mlpipe import cores, errors
 from mlpipe.registry import artifacts
 from mlpipe.retraining import fit
 
@@ -110,6 +110,7 @@ def run(work: Path, *, timeout_s: float, memory_mb: int, beat: Callable[[], bool
         process = subprocess.Popen(  # noqa: S603  our own module with our own paths
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=CHECKOUT, start_new_session=True
         )
+    cores.keep_to(cores.ALLOWED, process=process.pid)  # the worker keeps to one, a fit takes what it may
     try:
         _wait(process, timeout_s=timeout_s, beat=beat)
     finally:
