@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Flask
 
-from mlpipe import __version__, db, logs, scheduler, web
+from mlpipe import __version__, cli, db, logs, scheduler, web
 from mlpipe.access import routes as access
 from mlpipe.dashboard import routes as dashboard
 from mlpipe.drift import routes as drift
@@ -70,6 +70,7 @@ def create_app(settings: Settings) -> Flask:
     app.extensions[drift.EXTENSION] = Monitor(settings.models_folder)
     for stage in STAGES:
         app.register_blueprint(stage.blueprint)
+    app.cli.add_command(cli.commands)
     _add_health(app, settings)
     return app
 
@@ -84,6 +85,12 @@ def serve(settings: Settings) -> Flask:
         logging.getLogger(name).info("mlpipe %s starts, home folder %s", __version__, settings.home)
     scheduler.start(app, settings)
     return app
+
+
+def work_for_a_command(settings: Settings) -> Flask:
+    """Put an app together for ``flask mlpipe ...`` or ``flask db ...``: it leads nothing and migrates nothing."""
+    os.umask(PRIVATE)
+    return create_app(settings)
 
 
 def _add_health(app: Flask, settings: Settings) -> None:

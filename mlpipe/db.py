@@ -319,6 +319,26 @@ def upgrade(app: Flask, settings: Settings) -> None:
                 alembic.command.upgrade(config, "head")
 
 
+def require_tables(settings: Settings) -> None:
+    """Check that the database is there with the newest tables; nothing is made or changed.
+
+    Raises
+    ------
+    errors.StoreUnavailable
+        It is not there, does not answer, or has other tables.
+    """
+    url = sa.make_url(resolve_url(settings))
+    advice = "Start the server once, or run: flask db upgrade"
+    if url.database and url.get_backend_name() == "sqlite" and not Path(url.database).exists():
+        raise errors.StoreUnavailable(f"There is no database {url.database}. {advice}; or set MLPIPE_HOME.")
+    head = ScriptDirectory.from_config(migrate.get_config(str(MIGRATIONS))).get_current_head()
+    with _translated():
+        found = _revision()
+    if found != head:
+        state = f"is at migration {found}" if found else "has no tables"
+        raise errors.StoreUnavailable(f"The database {state}; mlpipe needs migration {head}. {advice}.")
+
+
 def _revision() -> str | None:
     with database.engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
