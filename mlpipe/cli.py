@@ -5,17 +5,26 @@ A command never leads and never migrates: it works beside a server, or while the
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
 import orjson
 from flask.cli import AppGroup
 
-from mlpipe import db, errors, web
+from mlpipe import db, errors, settings, web
+from mlpipe.drift import backtest
 from mlpipe.drift import routes as drift
+from mlpipe.schema import backtest as rehearsals
+from mlpipe.schema import times
 
 SERVER = "run"
 """``flask run`` is a server, so it gets what gunicorn gets."""
+
+
+PROGRESS_EVERY = 10
+"""Checks between two words of progress."""
 
 
 def loads_the_app() -> bool:
@@ -73,6 +82,68 @@ def _feature(feature: dict[str, Any]) -> tuple[str, ...]:
         f"{feature['effective_rows']:,.0f} of {feature['window']:,}",
         "" if importance is None else f"{100 * importance:.0f} %",
     )
+
+
+def _moment(_context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+    moment = None if text is None else times.parse(text)
+    if text is not None and moment is None:
+        raise click.BadParameter(times.fault(text))
+    return moment
+
+
+def _setting(_context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
+    try:
+        return None if text is None else settings.read(parameter.name or "", text)
+    except ValueError as fault:
+        raise click.BadParameter(f"{text} {fault}") from fault
+
+
+def _rehearsed(function: Callable[..., None]) -> Callable[..., None]:
+    """Add an option for every setting that a replay may change."""
+    for name in reversed(rehearsals.REHEARSED):
+        rule = settings.rules()[name]
+        option = click.option(f"--{name.replace('_', '-')}", callback=_setting, metavar="N", help=rule.reason)
+        function = option(function)
+    return function
+
+
+@commands.command("backtest")
+@click.option("--since", callback=_moment, metavar="TIME", help="First check, such as 2026-01-31T12:00:00Z.")
+@click.option("--until", callback=_moment, metavar="TIME", help="Checks before this time.")
+@_rehearsed
+@as_json
+def run_backtest(since: int | None, until: int | None, as_json: bool, **changes: Any) -> None:
+    """Replay the logged history under other settings; nothing is written."""
+    changed = {name: value for name, value in changes.items() if value is not None}
+    wanted = rehearsals.Rehearsal(since=since, until=until, changes=changed)
+    told = backtest.run(web.settings(), wanted, tell=_progress)
+    if as_json:
+        _print_json(told)
+        return
+    _print_table(
+        ("at", "version", "rows", "verdict", "score", "then"),
+        [_item(item) for item in told["items"] if _is_news(item)],
+    )
+    for note in told["notes"]:
+        click.echo(f"Note: {note}")
+    click.echo(backtest.sentence(told))
+
+
+def _progress(done: int, total: int) -> None:
+    """Count on one line of a terminal; a file or a pipe gets none of it."""
+    if sys.stderr.isatty() and (done % PROGRESS_EVERY == 0 or done == total):
+        click.echo(f"\r{done:,} of {total:,} checks", err=True, nl=done == total)
+
+
+def _is_news(item: dict[str, Any]) -> bool:
+    """Say whether a check alarms, alarmed, or ends otherwise than it did."""
+    return "drift" in {item["verdict"], item["recorded_verdict"]} or item["verdict"] != item["recorded_verdict"]
+
+
+def _item(item: dict[str, Any]) -> tuple[str, ...]:
+    score = "" if item["score"] is None else f"{item['score']:.3f}"
+    verdict, then = item["verdict"] or "cannot be replayed", item["recorded_verdict"] or "no check"
+    return item["at"], str(item["model_version"]), f"{item['rows']:,}", verdict, score, then
 
 
 def _print_json(value: Any) -> None:

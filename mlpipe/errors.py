@@ -183,6 +183,13 @@ class TooFewSamples(MlpipeError):
     title = "Not enough rows yet"
 
 
+class TooManyChecks(MlpipeError):
+    """A replay would hold more checks than one request may ask for."""
+
+    code = "too_many_checks"
+    title = "Too many checks to replay in one request"
+
+
 class NotComparable(MlpipeError):
     """Champion and challenger answer different questions."""
 

@@ -214,7 +214,6 @@ def load(environment: Mapping[str, str], *, home: Path) -> Settings:
     >>> load({"MLPIPE_WINDOW_SIZE": "500"}, home=Path("/tmp")).window_size
     500
     """
-    kinds = get_type_hints(Settings)
     names = {variable(name): name for name in rules()}
     values: dict[str, Any] = {"home": home}
     faults = [_unknown(key, names) for key in environment if key.startswith(PREFIX) and key not in names]
@@ -222,13 +221,41 @@ def load(environment: Mapping[str, str], *, home: Path) -> Settings:
         if key not in environment:
             continue
         try:
-            values[name] = _read(environment[key], kinds[name])
-            _check_range(values[name], rules()[name])
+            values[name] = read(name, environment[key])
         except ValueError as fault:
             faults.append(f"{key}={environment[key]!r}: {fault}")
     if faults:
         raise errors.InvalidSetting("\n".join(faults))
     return _checked_together(dataclasses.replace(Settings(**values), home=Path(values["home"]).resolve()))
+
+
+def read(name: str, text: str) -> Any:
+    """Return the value of one setting from its text.
+
+    Raises
+    ------
+    ValueError
+        It is of the wrong type or out of range; says what it must be.
+
+    Examples
+    --------
+    >>> read("threshold", "0.1")
+    0.1
+    """
+    value = _read(text, get_type_hints(Settings)[name])
+    _check_range(value, rules()[name])
+    return value
+
+
+def altered(settings: Settings, **values: Any) -> Settings:
+    """Return the settings with some values changed, each of them from `read`.
+
+    Raises
+    ------
+    errors.InvalidSetting
+        The values do not go together.
+    """
+    return _checked_together(dataclasses.replace(settings, **values))
 
 
 def _unknown(key: str, names: Mapping[str, str]) -> str:

@@ -30,6 +30,7 @@ STATUS = {
     "unsupported_media_type": 415,
     "schema_violation": 422,
     "too_few_samples": 422,
+    "too_many_checks": 422,
     "store_unavailable": 503,
     "no_active_model": 503,
     "artifact_corrupt": 503,

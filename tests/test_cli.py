@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,12 +102,10 @@ def test_an_empty_database_is_refused(empty_database: str, tmp_path: Path) -> No
 
 
 def test_a_database_that_does_not_answer_is_told_in_one_line(tmp_path: Path) -> None:
-    away = replace(Settings(home=tmp_path), database_url="postgresql://nobody@127.0.0.1:1/nothing")
-    with trained.opened(away) as app:
-        done = command(app, "check")
-    assert done.exit_code == 1
-    assert done.output.startswith("Error: The database did not take this: ")
-    assert done.output.count("\n") == 1
+    done = flask(tmp_path, "mlpipe", "check", MLPIPE_DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: The database did not take this: ")
+    assert done.stderr.count("\n") == 1
 
 
 # Check ----------------------------------------------------------------------------------------------------------
@@ -133,3 +130,64 @@ def test_check_prints_the_report_for_machines(
 ) -> None:
     ask(served, 100, rng)
     assert json.loads(command(trained_app, "check", "--json").output) == served.get("/drift").json
+
+
+# Backtest -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def watched(trained_app: Flask, served: FlaskClient, rng: np.random.Generator) -> Flask:
+    """An app with a stable check and one that alarmed."""
+    for shift in (0, 3):
+        ask(served, 100, rng, shift=shift)
+        served.post("/drift/check")
+    return trained_app
+
+
+def test_backtest_says_what_other_settings_would_have_done(watched: Flask) -> None:
+    done = command(watched, "backtest", "--threshold", "9.5")
+    assert done.exit_code == 0
+    head, row, said = done.output.splitlines()
+    assert head.split() == ["at", "version", "rows", "verdict", "score", "then"]
+    assert row.split()[1:4] == ["1", "200", "stable"]
+    assert row.split()[5] == "drift"
+    assert said == (
+        "2 checks, 0 alarms, 0 retrainings asked for; really 2, 1 and 1. The replay differs from what happened."
+    )
+
+
+def test_backtest_of_unchanged_settings_is_what_happened(watched: Flask) -> None:
+    assert command(watched, "backtest").output.endswith(
+        "2 checks, 1 alarms, 1 retrainings asked for; really 2, 1 and 1. The replay is what happened.\n"
+    )
+
+
+def test_backtest_for_machines_is_the_answer_of_the_api(watched: Flask, served: FlaskClient) -> None:
+    since = served.get("/drift").json["checked_at"]
+    done = command(watched, "backtest", "--json", "--since", since, "--n-bins", "5", "--alpha", "0.01")
+    assert (
+        json.loads(done.output)
+        == served.post("/drift/backtest", json={"since": since, "n_bins": 5, "alpha": 0.01}).json
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--threshold", "high"), "high must be a number"),
+        (("--min-samples", "3"), "3 must be from 10 to 1000000 rows"),
+        (("--since", "yesterday"), "is not a time"),
+        (("--until", "2026-01-31"), "has no zone"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_refused(app: Flask, arguments: tuple[str, ...], said: str) -> None:
+    done = command(app, "backtest", *arguments)
+    assert done.exit_code == 2
+    assert said in done.output
+
+
+def test_settings_that_do_not_go_together_are_refused(app: Flask) -> None:
+    done = command(app, "backtest", "--min-samples", "500", "--window-size", "100")
+    assert done.exit_code == 1
+    assert "no window could ever be tested" in done.output
+    assert done.output.count("\n") == 1

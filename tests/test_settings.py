@@ -99,3 +99,17 @@ def test_words_for_yes_and_no(text: str, value: bool) -> None:
 def test_the_reference_is_ten_windows_unless_it_is_set() -> None:
     assert load(MLPIPE_WINDOW_SIZE="500").reference_rows == 5000
     assert load(MLPIPE_REFERENCE_SIZE="700").reference_rows == 700
+
+
+def test_one_setting_is_read_as_all_are() -> None:
+    assert settings.read("min_samples", "50") == 50
+    with pytest.raises(ValueError, match="must be from 10 to 1000000 rows"):
+        settings.read("min_samples", "9")
+    with pytest.raises(ValueError, match="must be a whole number"):
+        settings.read("min_samples", "True")
+
+
+def test_settings_that_are_changed_must_go_together() -> None:
+    assert settings.altered(load(), min_samples=50).min_samples == 50
+    with pytest.raises(errors.InvalidSetting, match="no window could ever be tested"):
+        settings.altered(load(), min_samples=2000)

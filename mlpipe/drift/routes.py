@@ -1,11 +1,12 @@
-"""GET /drift, GET /drift/reports, POST /drift/check."""
+"""GET /drift, GET /drift/reports, POST /drift/check, POST /drift/backtest."""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response, current_app
 
 from mlpipe import clock, db, errors, web
-from mlpipe.drift import service, store
+from mlpipe.drift import backtest, service, store
+from mlpipe.schema import backtest as rehearsals
 
 blueprint = Blueprint("drift", __name__)
 
@@ -40,6 +41,13 @@ def get_reports() -> Response:
 def post_check() -> Response:
     """Run a check now; it starts what a scheduled one would start."""
     return web.answer(monitor().check(web.settings()))
+
+
+@blueprint.post("/drift/backtest")
+def post_backtest() -> Response:
+    """Replay the log under other settings; nothing is written."""
+    wanted = rehearsals.decode(web.optional_body())
+    return web.answer(backtest.quick(web.settings(), wanted))
 
 
 def health() -> tuple[web.HealthStatus, str]:

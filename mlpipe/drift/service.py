@@ -94,28 +94,24 @@ class Monitor:
             seen = last.last_prediction if last else 0
             n = predictions.count_since(connection, active.version, seen, enough=settings.min_samples)
             if n < settings.min_samples:
-                return self._wait(_too_few(n, settings), job_id, holder, version=active.version)
+                looked = {"model_version": active.version, "last_prediction": predictions.newest(connection)}
+                return self._wait(too_few(n, settings), job_id, holder, looked)
             window = predictions.window(connection, active.version, verdict.MAX_GROWTH * settings.window_size)
         if window is None:
             raise errors.TooFewSamples("The prediction log lost its rows between two looks; check again.")
         baseline = self._load(active.version, schema, settings)
-        report = verdict.judge(
-            baseline.reference,
-            window.X,
-            summarise(window.outputs, window.probabilities),
-            threshold=settings.threshold,
-            alpha=settings.alpha,
-            window_size=settings.window_size,
-            min_samples=settings.min_samples,
-            importance=baseline.importance,
-        )
+        report = judge(baseline, window, settings)
         return _store(report, window, active.version, job_id, holder)
 
-    def _wait(self, sentence: str, job_id: int | None, holder: str, version: int | None = None) -> dict[str, Any]:
+    def _wait(
+        self, sentence: str, job_id: int | None, holder: str, looked: dict[str, int] | None = None
+    ) -> dict[str, Any]:
+        version = looked["model_version"] if looked else None
         with db.transaction(durability="process") as connection:
             ledger.record(connection, "waiting_for_data", sentence, fold=True, model_version=version)
             if job_id is not None:
-                jobs.finish(connection, job_id, holder, state="done", outcome="waiting_for_data", sentence=sentence)
+                ended = {"state": "done", "outcome": "waiting_for_data", "sentence": sentence}
+                jobs.finish(connection, job_id, holder, **ended, result=looked)
         now = clock.iso(clock.now_us())
         empty: dict[str, Any] = {"score": None, "rows": 0, "features": [], "prediction": None, "notes": []}
         head = {
@@ -129,14 +125,38 @@ class Monitor:
     def _load(self, version: int, schema: Schema, settings: Settings) -> Baseline:
         kept = self._baseline
         if kept is None or (kept.version, kept.columns) != (version, schema.columns):
-            with db.reading() as connection:
-                row = versions.get(connection, version)
-            if row is None:
-                raise errors.NotFound(f"Version {version} has no row.")
-            arrays = artifacts.load_reference(registry.folder(self._models, version), row.files)
-            reference = _prepare(arrays, row, schema, settings)
-            kept = self._baseline = Baseline(version, schema.columns, reference, arrays["importance"])
+            kept = self._baseline = load_baseline(self._models, version, schema, settings)
         return kept
+
+
+def load_baseline(models: Path, version: int, schema: Schema, settings: Settings) -> Baseline:
+    """Prepare what a version's traffic is compared with.
+
+    Raises
+    ------
+    errors.NotFound, errors.ArtifactCorrupt
+        The version has no row, or its folder is gone or altered.
+    """
+    with db.reading() as connection:
+        row = versions.get(connection, version)
+    if row is None:
+        raise errors.NotFound(f"Version {version} has no row.")
+    arrays = artifacts.load_reference(registry.folder(models, version), row.files)
+    return Baseline(version, schema.columns, _prepare(arrays, row, schema, settings), arrays["importance"])
+
+
+def judge(baseline: Baseline, window: predictions.Window, settings: Settings) -> reports.Report:
+    """Judge a window under the settings: what a check does, and what a replay does again."""
+    return verdict.judge(
+        baseline.reference,
+        window.X,
+        summarise(window.outputs, window.probabilities),
+        threshold=settings.threshold,
+        alpha=settings.alpha,
+        window_size=settings.window_size,
+        min_samples=settings.min_samples,
+        importance=baseline.importance,
+    )
 
 
 def _prepare(
@@ -174,7 +194,8 @@ def summarise(outputs: Floats, probabilities: Floats | None) -> Floats:
     return outputs
 
 
-def _too_few(n: int, settings: Settings) -> str:
+def too_few(n: int, settings: Settings) -> str:
+    """Say why a check with n new rows waits."""
     return (
         f"{n:,} of the {settings.min_samples:,} new rows that a check needs are here; "
         "testing the same rows again would be the same draw."

@@ -29,3 +29,18 @@ def page(connection: sa.Connection, *, limit: int, before: int | None = None) ->
     if before is not None:
         query = query.where(drift_reports.c.id < before)
     return list(connection.execute(query))
+
+
+def between(connection: sa.Connection, *, since_us: int, until_us: int) -> list[sa.Row[Any]]:
+    """Return the reports of a time, oldest first, without their figures: those of a month are many megabytes."""
+    names = ("id", "checked_at", "model_version", "job_id", "last_prediction", "n_rows", "verdict", "score")
+    query = sa.select(*(drift_reports.c[name] for name in names))
+    query = query.where(drift_reports.c.checked_at >= since_us, drift_reports.c.checked_at < until_us)
+    return list(connection.execute(query.order_by(drift_reports.c.id)))
+
+
+def seen_before(connection: sa.Connection, at: int) -> dict[int, int]:
+    """Return the newest log row that the checks before a time have seen, by version."""
+    newest = sa.func.max(drift_reports.c.last_prediction)
+    query = sa.select(drift_reports.c.model_version, newest).where(drift_reports.c.checked_at < at)
+    return {row[0]: row[1] for row in connection.execute(query.group_by(drift_reports.c.model_version))}

@@ -249,6 +249,17 @@ def page(connection: sa.Connection, kind: str, *, limit: int, before: int | None
     return [Job(**row._mapping) for row in connection.execute(query)]
 
 
+def between(
+    connection: sa.Connection, kind: str, *, since_us: int, until_us: int, outcome: str | None = None
+) -> list[Job]:
+    """Return the jobs of a kind that were open at some time from `since_us` on and before `until_us`, oldest first."""
+    ended = sa.or_(jobs.c.finished_at.is_(None), jobs.c.finished_at >= since_us)
+    query = sa.select(*_FIELDS).where(jobs.c.kind == kind, jobs.c.created_at < until_us, ended)
+    if outcome is not None:
+        query = query.where(jobs.c.outcome == outcome)
+    return [Job(**row._mapping) for row in connection.execute(query.order_by(jobs.c.id))]
+
+
 def overdue(connection: sa.Connection, kind: str, *, before_us: int) -> bool:
     """Say whether `give_up` or `forget` would find anything; looks without writing."""
     silent = sa.and_(jobs.c.state == "running", jobs.c.lease_until < clock.now_us())

@@ -98,21 +98,52 @@ def page(connection: sa.Connection, *, limit: int, before: int | None = None) ->
     return [_logged(row) for row in connection.execute(query)]
 
 
-def count_since(connection: sa.Connection, version: int, last: int, *, enough: int) -> int:
-    """Count rows that a version has answered after a log row; stops at `enough`, so it costs the same always."""
-    query = (
-        sa.select(predictions.c.n_rows)
-        .where(predictions.c.model_version == version, predictions.c.id > last)
-        .order_by(predictions.c.id)
-        .limit(enough)
-    )
+def newest(connection: sa.Connection) -> int:
+    """Return the id of the newest log row, 0 when there is none."""
+    return connection.execute(sa.select(sa.func.max(predictions.c.id))).scalar() or 0
+
+
+def newest_at(connection: sa.Connection, at: int) -> int:
+    """Return the id of the newest log row that was predicted by then, 0 when there is none."""
+    query = sa.select(predictions.c.id).where(predictions.c.predicted_at <= at)
+    order = (predictions.c.predicted_at.desc(), predictions.c.id.desc())
+    return connection.execute(query.order_by(*order).limit(1)).scalar() or 0
+
+
+def count_since(connection: sa.Connection, version: int, last: int, *, enough: int, upto: int | None = None) -> int:
+    """Count rows that a version has answered after a log row, and up to another where one is given.
+
+    It stops at `enough`, so it costs the same always.
+    """
+    query = _after(sa.select(predictions.c.n_rows), version, last).limit(enough)
+    if upto is not None:
+        query = query.where(predictions.c.id <= upto)
     return int(min(enough, sum(connection.execute(query).scalars())))
 
 
-def window(connection: sa.Connection, version: int, n: int) -> Window | None:
-    """Return the newest n rows that a version has answered, oldest first; None when there are none."""
+def reach(connection: sa.Connection, version: int, last: int, n: int) -> tuple[int, int] | None:
+    """Return id and time of the log row with which a version had answered n rows after a log row, if it ever did."""
+    columns = sa.select(predictions.c.id, predictions.c.predicted_at, predictions.c.n_rows)
+    missing = n
+    for row in connection.execute(_after(columns, version, last).limit(n)):
+        missing -= row.n_rows
+        if missing <= 0:
+            return row.id, row.predicted_at
+    return None
+
+
+def _after(columns: sa.Select[Any], version: int, last: int) -> sa.Select[Any]:
+    newer = columns.where(predictions.c.model_version == version, predictions.c.id > last)
+    return newer.order_by(predictions.c.id)
+
+
+def window(connection: sa.Connection, version: int, n: int, *, upto: int | None = None) -> Window | None:
+    """Return the newest n rows that a version has answered, oldest first; None when there are none.
+
+    `upto` is the newest log row that counts; without it, all do.
+    """
     rows: list[sa.Row[Any]] = []
-    missing, before = n, None
+    missing, before = n, None if upto is None else upto + 1
     while missing > 0:
         query = sa.select(predictions).where(predictions.c.model_version == version)
         if before is not None:
@@ -131,16 +162,16 @@ def window(connection: sa.Connection, version: int, n: int) -> Window | None:
 
 def _window(rows: Sequence[sa.Row[Any]], n: int) -> Window:
     """Join log rows; the oldest may hold more rows than are wanted."""
-    parts = [_logged(row) for row in rows]
+    total = sum(row.n_rows for row in rows)  # blocks are joined as bytes: a view of each costs ten times as much
     probabilities = None
-    if parts[0].probabilities is not None:
-        probabilities = np.concatenate([part.probabilities for part in parts if part.probabilities is not None])[-n:]
+    if rows[0].probabilities is not None:
+        probabilities = _block(b"".join(row.probabilities for row in rows), total)[-n:]
     return Window(
-        X=np.concatenate([part.X for part in parts])[-n:],
-        outputs=np.concatenate([part.outputs for part in parts])[-n:],
+        X=_block(b"".join(row.features for row in rows), total)[-n:],
+        outputs=np.frombuffer(b"".join(row.outputs for row in rows))[-n:],
         probabilities=probabilities,
-        first=parts[0].id,
-        last=parts[-1].id,
+        first=rows[0].id,
+        last=rows[-1].id,
     )
 
 

@@ -133,3 +133,10 @@ def history(connection: sa.Connection, *, limit: int, before: int | None = None)
     if before is not None:
         query = query.where(deployments.c.id < before)
     return list(connection.execute(query))
+
+
+def stretches(connection: sa.Connection, *, since_us: int, until_us: int) -> list[sa.Row[Any]]:
+    """Return the stretches of serving that overlap a time, oldest first."""
+    ended = sa.or_(deployments.c.until.is_(None), deployments.c.until > since_us)
+    query = sa.select(deployments).where(deployments.c.since < until_us, ended)
+    return list(connection.execute(query.order_by(deployments.c.id)))

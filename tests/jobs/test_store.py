@@ -78,3 +78,24 @@ def test_waiting_for_labels_does_not_count_as_a_try(app: Flask) -> None:
     again = claim("b")
     assert again is not None
     assert again.attempts == 1
+
+
+def test_jobs_of_a_time_are_those_that_were_open_in_it(app: Flask) -> None:
+    first = ask()
+    claim("a")
+    with db.transaction() as connection:
+        store.finish(connection, first or 0, "a", state="done", outcome="promoted", sentence="")
+        ended = store.get(connection, first or 0)
+    second = ask()
+    assert ended is not None
+    assert ended.finished_at is not None
+
+    def between(since: int, until: int, outcome: str | None = None) -> list[int]:
+        with db.reading() as connection:
+            found = store.between(connection, "retraining", since_us=since, until_us=until, outcome=outcome)
+        return [job.id for job in found]
+
+    assert between(0, FAR) == [first, second]
+    assert between(0, ended.created_at) == []
+    assert between(ended.finished_at + 1, FAR) == [second]
+    assert between(0, FAR, "promoted") == [first]

@@ -164,3 +164,21 @@ def test_a_reason_without_a_length_is_read_too(versions: Flask, served: FlaskCli
         environ_overrides={"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"},
     )
     assert answer.status_code == 422
+
+
+def test_stretches_of_a_time_are_those_that_overlap_it(versions: Flask) -> None:
+    for number in (2, 3):
+        trained.activate(number)
+    first, second, third = history()
+    with db.reading() as connection:
+        spans = {
+            "all": (0, 2**62),
+            "second": (second.since, second.until),
+            "from the third on": (third.since, 2**62),
+            "before": (0, first.since),
+        }
+        found = {
+            name: [row.model_version for row in store.stretches(connection, since_us=since, until_us=until)]
+            for name, (since, until) in spans.items()
+        }
+    assert found == {"all": [1, 2, 3], "second": [2], "from the third on": [3], "before": []}

@@ -1,0 +1,248 @@
+"""Replay the logged history under other settings: what would have alarmed, beside what did. Nothing is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mlpipe import clock, db, errors
+from mlpipe import settings as all_settings
+from mlpipe.drift import occasions, replay, service, verdict
+from mlpipe.drift.occasions import History, Occasion
+from mlpipe.features import store as features
+from mlpipe.prediction import store as predictions
+from mlpipe.schema.backtest import REHEARSED, Rehearsal
+from mlpipe.schema.contract import Schema
+from mlpipe.settings import Settings
+
+MAX_CHECKS = 500
+"""Checks that one request replays, two days of them. One took 20 to 60 ms with one-row requests of 20 features (reading
+4,000 log rows, then 10 ms of the rule), so that is half a minute at worst of one thread that serves nobody else."""
+
+BUDGET_S = 45.0
+"""Longest time of a request's replay; gunicorn ends a worker that is silent for 60 s (gunicorn.conf.py)."""
+
+Tell = Callable[[int, int], None]
+"""Told before each check: how many are done, of how many."""
+
+
+def quick(settings: Settings, wanted: Rehearsal) -> dict[str, Any]:
+    """Replay what one request may ask for; see `run`.
+
+    Raises
+    ------
+    errors.TooManyChecks
+        More than `MAX_CHECKS`, or more than `BUDGET_S` allows.
+    """
+    end = time.monotonic() + BUDGET_S
+
+    def tell(done: int, total: int) -> None:
+        if done < total and time.monotonic() > end:
+            raise errors.TooManyChecks(
+                f"{done:,} of {total:,} checks were replayed in {BUDGET_S:g} s, the longest that a request may take. "
+                "Narrow it with since and until, or run: flask mlpipe backtest",
+                replayed=done,
+                checks=total,
+            )
+
+    return run(settings, wanted, limit=MAX_CHECKS, tell=tell)
+
+
+def run(
+    settings: Settings, wanted: Rehearsal, *, limit: int | None = None, tell: Tell = lambda *_: None
+) -> dict[str, Any]:
+    """Replay the checks of a time under other settings.
+
+    Parameters
+    ----------
+    settings : Settings
+        The present ones; those that `wanted` does not change are used as they are.
+    wanted : Rehearsal
+        Which time, and what is changed.
+    limit : int, optional
+        Most checks.
+    tell : callable
+        Progress.
+
+    Returns
+    -------
+    dict
+        As in ``POST /drift/backtest``.
+
+    Raises
+    ------
+    errors.SchemaViolation
+        The changed settings do not go together.
+    errors.TooManyChecks
+        There are more than `limit`.
+
+    Notes
+    -----
+    A check that really ran is replayed on the log rows that it saw: up to the newest one of its report. Whether a
+    check waits depends on `min_samples` and the instants alone, so only another `min_samples` or `check_interval`
+    makes checks where none ran: at the beginning of each interval, on what was predicted by then. What served is what
+    served. One check costs what it cost then.
+    """
+    rehearsed = _changed(settings, wanted)
+    since, until = wanted.since or 0, wanted.until or clock.now_us() + 1
+    with db.reading() as connection:
+        history = occasions.history(connection, since, until)
+        planned = list(occasions.Calendar(connection, history, settings, rehearsed).occasions(since, until))
+        schema = features.current_schema(connection)
+    if limit is not None and len(planned) > limit:
+        raise _too_many(planned, limit)
+    judge = _Judge(schema, rehearsed)
+    checks = []
+    for done, occasion in enumerate(planned):
+        tell(done, len(planned))
+        checks.append(judge.check(occasion))
+    tell(len(planned), len(planned))
+    return _told(checks, history, rehearsed, judge.lost)
+
+
+def _changed(settings: Settings, wanted: Rehearsal) -> Settings:
+    try:
+        return all_settings.altered(settings, **wanted.changes)
+    except errors.InvalidSetting as fault:
+        raise errors.SchemaViolation(fault.detail, []) from fault
+
+
+def _too_many(planned: Sequence[Occasion], limit: int) -> errors.TooManyChecks:
+    newest = clock.iso(planned[-limit].at)
+    return errors.TooManyChecks(
+        f"{len(planned):,} checks lie in this time; a request replays at most {limit}. Narrow it with since and "
+        f"until (since {newest} holds the newest {limit}), or run: flask mlpipe backtest",
+        checks=len(planned),
+        limit=limit,
+    )
+
+
+# What -----------------------------------------------------------------------------------------------------------
+
+
+class _Judge:
+    """Judges again what checks saw; keeps the reference of one version, and why others are lost."""
+
+    def __init__(self, schema: Schema | None, settings: Settings) -> None:
+        self._schema = schema
+        self._settings = settings
+        self._baseline: service.Baseline | None = None
+        self.lost: dict[int, str] = {}
+
+    def check(self, occasion: Occasion) -> replay.Check:
+        """Replay one check."""
+        if occasion.n_new < self._settings.min_samples:
+            return _check(occasion, replay.WAITING, sentence=service.too_few(occasion.n_new, self._settings))
+        baseline = self._load(occasion.version)
+        if baseline is None:
+            return _check(occasion, None, sentence=self.lost[occasion.version])
+        n = verdict.MAX_GROWTH * self._settings.window_size
+        with db.reading() as connection:
+            window = predictions.window(connection, occasion.version, n, upto=occasion.upto)
+        if window is None:
+            raise errors.TooFewSamples("The prediction log lost its rows between two looks; try again.")
+        report = service.judge(baseline, window, self._settings)
+        return _check(occasion, report.verdict, sentence=report.sentence, rows=report.n_rows, score=report.score)
+
+    def _load(self, version: int) -> service.Baseline | None:
+        if version in self.lost or self._schema is None:
+            return None
+        if self._baseline is None or self._baseline.version != version:
+            try:
+                models = self._settings.models_folder
+                self._baseline = service.load_baseline(models, version, self._schema, self._settings)
+            except (errors.ArtifactCorrupt, errors.NotFound) as fault:
+                self.lost[version] = fault.detail
+                return None
+        return self._baseline
+
+
+def _check(
+    occasion: Occasion, found: str | None, *, sentence: str, rows: int = 0, score: float | None = None
+) -> replay.Check:
+    return replay.Check(
+        at=occasion.at,
+        version=occasion.version,
+        rows=rows,
+        verdict=found,
+        score=score,
+        sentence=sentence,
+        recorded=occasion.recorded,
+    )
+
+
+# Telling --------------------------------------------------------------------------------------------------------
+
+
+def _told(checks: Sequence[replay.Check], history: History, settings: Settings, lost: dict[int, str]) -> dict[str, Any]:
+    asked = replay.asking(checks, history.retrainings)
+    paired = list(zip(checks, asked, strict=True))
+    return {
+        "settings": {name: getattr(settings, name) for name in REHEARSED},
+        "checks": sum(check.verdict not in {None, replay.WAITING} for check in checks),
+        "alarms": [_alarm(check, asks) for check, asks in paired if check.verdict == replay.ALARM],
+        "retrainings": sum(asked),
+        "recorded": _recorded(history),
+        "agrees": replay.agree(checks, asked, n_reports=len(history.reports)),
+        "notes": _notes(checks, lost),
+        "items": [_item(check) for check in checks],
+    }
+
+
+def sentence(told: dict[str, Any]) -> str:
+    """Return what `run` found in two sentences."""
+    then = told["recorded"]
+    found = (
+        f"{told['checks']:,} checks, {len(told['alarms']):,} alarms, {told['retrainings']:,} retrainings asked for; "
+        f"really {then['checks']:,}, {len(then['alarms']):,} and {then['retrainings']:,}."
+    )
+    return found + (" The replay is what happened." if told["agrees"] else " The replay differs from what happened.")
+
+
+def _recorded(history: History) -> dict[str, Any]:
+    alarms = [row for row in history.reports if row.verdict == replay.ALARM]
+    return {
+        "checks": len(history.reports),
+        "alarms": [
+            {
+                "at": clock.iso(row.checked_at),
+                "model_version": row.model_version,
+                "score": row.score,
+                "retraining": row.id in history.triggers,
+                "report": row.id,
+            }
+            for row in alarms
+        ],
+        "retrainings": sum(row.id in history.triggers for row in alarms),
+    }
+
+
+def _alarm(check: replay.Check, asks: bool) -> dict[str, Any]:
+    return {
+        "at": clock.iso(check.at),
+        "model_version": check.version,
+        "score": check.score,
+        "retraining": asks,
+        "sentence": check.sentence,
+    }
+
+
+def _item(check: replay.Check) -> dict[str, Any]:
+    then = check.recorded
+    return {
+        "at": clock.iso(check.at),
+        "model_version": check.version,
+        "rows": check.rows,
+        "verdict": check.verdict,
+        "score": check.score,
+        "sentence": check.sentence,
+        "report": then.report if then else None,
+        "recorded_verdict": then.verdict if then else None,
+        "recorded_score": then.score if then else None,
+    }
+
+
+def _notes(checks: Sequence[replay.Check], lost: dict[int, str]) -> list[str]:
+    n = {version: sum(check.version == version and check.verdict is None for check in checks) for version in lost}
+    return [f"{n[version]:,} checks of version {version} cannot be replayed: {why}" for version, why in lost.items()]

@@ -1,0 +1,183 @@
+"""A replay beside what happened: which alarms ask for a retraining, and whether the two agree [pure]."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+ALARM = "drift"
+"""The verdict that asks for a retraining."""
+
+WAITING = "waiting_for_data"
+"""What is said of a check that has too few new rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a check found when it really ran.
+
+    Parameters
+    ----------
+    report : int or None
+        Id of its report; None for a check that waited.
+    verdict : str
+    score : float or None
+        None for a check that waited.
+    asked : bool
+        Whether it asked for a retraining.
+    """
+
+    report: int | None
+    verdict: str
+    score: float | None
+    asked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One check of a replay.
+
+    Parameters
+    ----------
+    at : int
+        Time of the check in microseconds since 1970 UTC.
+    version : int
+        What served.
+    rows : int
+        Rows that were judged, 0 when it waits.
+    verdict : str or None
+        None when the version's reference is gone, so that it cannot be replayed.
+    score : float or None
+    sentence : str
+    recorded : Recorded or None
+        None when no check ran then.
+    """
+
+    at: int
+    version: int
+    rows: int
+    verdict: str | None
+    score: float | None
+    sentence: str
+    recorded: Recorded | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retraining:
+    """A retraining that was open from `asked_at` until `ended_at` (infinity: still open).
+
+    Parameters
+    ----------
+    report : int or None
+        The report that asked for it; None for one that a person or the first model asked for.
+    """
+
+    asked_at: float
+    ended_at: float
+    report: int | None
+
+
+def absorbed(retrainings: Sequence[Retraining], alarms: Iterable[float]) -> list[Retraining]:
+    """Let each retraining be open until the last alarm that asked for nothing because of it.
+
+    A job's end and a report are stamped before they are stored, so two that meet may be stamped the other way round.
+
+    Parameters
+    ----------
+    retrainings : sequence of Retraining
+        Oldest first.
+    alarms : iterable of float
+        Times of recorded alarms that asked for nothing.
+
+    Examples
+    --------
+    >>> absorbed([Retraining(10, 20, None), Retraining(30, 40, None)], [21, 25])
+    [Retraining(asked_at=10, ended_at=26, report=None), Retraining(asked_at=30, ended_at=40, report=None)]
+    """
+    found = list(retrainings)
+    for alarm in alarms:
+        before = [n for n, retraining in enumerate(found) if retraining.asked_at <= alarm]
+        if before:
+            newest = found[before[-1]]
+            found[before[-1]] = replace(newest, ended_at=max(newest.ended_at, alarm + 1))
+    return found
+
+
+def usual_length(retrainings: Sequence[Retraining]) -> float:
+    """Return the median time for which retrainings were open, 0 when none has ended."""
+    lengths = [one.ended_at - one.asked_at for one in retrainings if math.isfinite(one.ended_at)]
+    return median(lengths) if lengths else 0.0
+
+
+def asking(checks: Sequence[Check], retrainings: Sequence[Retraining]) -> list[bool]:
+    """Say which checks ask for a retraining: an alarm does, unless one is open.
+
+    Parameters
+    ----------
+    checks : sequence of Check
+        Oldest first.
+    retrainings : sequence of Retraining
+        What was really asked for, from `absorbed`.
+
+    Returns
+    -------
+    list of bool
+        One for each check.
+
+    Notes
+    -----
+    A retraining that no check of the replay could have asked for (a person did, or an earlier check) is open when it
+    was. One that a check asked for exists if that check alarms, and is open for as long as it was. One that nothing
+    asked for then is open for the median time of the others. So where a replay finds what was found then, it asks
+    where was asked then.
+
+    Examples
+    --------
+    >>> seen = Recorded(report=7, verdict="drift", score=0.3, asked=True)
+    >>> alarm = Check(at=10, version=1, rows=100, verdict="drift", score=0.3, sentence="", recorded=seen)
+    >>> again = replace(alarm, at=15, recorded=None)
+    >>> asking([alarm, again, replace(again, at=30)], [Retraining(10, 20, report=7)])
+    [True, False, True]
+    """
+    reports = {check.recorded.report for check in checks if check.recorded}
+    own = {one.report: one for one in retrainings if one.report is not None and one.report in reports}
+    given = [one for one in retrainings if one.report not in own]
+    length = usual_length(retrainings)
+    asked, made, known = [], -math.inf, -math.inf
+    for check in checks:
+        report = check.recorded.report if check.recorded else None
+        mine = own.get(report) if report is not None else None
+        is_open = check.at < made or (mine is None and (check.at < known or _any_open(given, check.at)))
+        asks = check.verdict == ALARM and not is_open
+        asked.append(asks)
+        if asks and mine is not None:
+            known = mine.ended_at
+        elif asks:
+            made = check.at + length
+    return asked
+
+
+def _any_open(retrainings: Sequence[Retraining], at: float) -> bool:
+    return any(one.asked_at <= at < one.ended_at for one in retrainings)
+
+
+def agree(checks: Sequence[Check], asked: Sequence[bool], *, n_reports: int) -> bool:
+    """Say whether a replay is what happened: the same checks, verdicts, scores and retrainings.
+
+    Parameters
+    ----------
+    checks : sequence of Check
+    asked : sequence of bool
+        From `asking`.
+    n_reports : int
+        Reports that there are of that time.
+    """
+    known = sum(check.recorded is not None and check.recorded.report is not None for check in checks)
+    return known == n_reports and all(_same(check, asks) for check, asks in zip(checks, asked, strict=True))
+
+
+def _same(check: Check, asks: bool) -> bool:
+    then = check.recorded
+    return then is not None and (check.verdict, check.score, asks) == (then.verdict, then.score, then.asked)
