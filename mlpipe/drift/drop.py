@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from mlpipe.drift import bands
 
@@ -96,6 +97,8 @@ class Window:
         That minus the baseline's.
     z : float
         The rise in standard errors.
+    p : float
+        Chance of such a rise when nothing has changed.
     fell : bool
         Whether the rise is large enough and chance does not explain it.
     """
@@ -104,6 +107,7 @@ class Window:
     error: float
     rise: float
     z: float
+    p: float
     fell: bool
 
 
@@ -182,9 +186,19 @@ def compare(errors: Floats, baseline: Baseline, rule: Rule) -> tuple[Window, ...
 
     Notes
     -----
-    z = (p_w - p_0) / sqrt(s^2 tau (1/w + 1/n_h)) against z(alpha / 4). Classification: s^2 = p (1 - p) with p pooled.
-    Regression: the larger of the window's and the baseline's variance of the absolute error, so that a few huge errors
-    raise the mean and what chance may do to it alike.
+    z = (p_w - p_0) / sqrt(s^2 tau (1/w + 1/n_h)) against z(alpha / 4).
+
+    Classification: s^2 = p (1 - p) with p pooled. Where few errors are expected z is surer than it may be (errors of
+    2 %: 4 false alarms in 1,000 checks), so the binomial chance of so many errors in w / tau rows must be below
+    alpha / 4 too; `p` is the larger of the two.
+
+    Regression: s^2 is the larger of the window's and the baseline's variance of the absolute error, so that a few huge
+    errors raise the mean and what chance may do to it alike.
+
+    References
+    ----------
+    Clopper, C. J. and Pearson, E. S. (1934). The use of confidence or fiducial limits illustrated in the case of the
+    binomial. Biometrika 26(4). doi:10.1093/biomet/26.4.404
 
     Examples
     --------
@@ -201,8 +215,17 @@ def _window(errors: Floats, baseline: Baseline, rule: Rule) -> Window:
     variance = _variance(errors, baseline, rule)
     deviation = np.sqrt(variance * baseline.tau * (1 / n + 1 / baseline.n_rows))
     z = float(rise / deviation) if deviation > 0 else float(np.copysign(np.inf, rise) if rise else 0.0)
-    fell = rise > rule.size(baseline.error) and z > bands.quantile(rule.alpha / len(WINDOWS))
-    return Window(n, error, rise, z, bool(fell))
+    p = float(special.ndtr(-z))
+    if rule.task == "classification":
+        p = max(p, _exact(error, n / baseline.tau, baseline.error))
+    fell = rise > rule.size(baseline.error) and p < rule.alpha / len(WINDOWS)
+    return Window(n, error, rise, z, p, bool(fell))
+
+
+def _exact(share: float, n: float, expected: float) -> float:
+    """Return the chance of at least this share of errors in n rows, which need not be whole."""
+    wrong = share * n
+    return float(special.betainc(wrong, n - wrong + 1, expected)) if wrong > 0 else 1.0
 
 
 def _variance(errors: Floats, baseline: Baseline, rule: Rule) -> float:
@@ -233,7 +256,7 @@ def sentence(baseline: Baseline, windows: Sequence[Window], rule: Rule, *, since
     Examples
     --------
     >>> baseline = Baseline("holdout", error=0.12, variance=0.1056, n_rows=1000, tau=1.0)
-    >>> windows = [Window(500, error=0.21, rise=0.09, z=5.1, fell=True)]
+    >>> windows = [Window(500, error=0.21, rise=0.09, z=5.1, p=2e-7, fell=True)]
     >>> print(*sentence(baseline, windows, Rule("classification"), since="14:05").split("; "), sep="\n")
     Accuracy fell from 88 % to 79 % over the newest 500 labelled predictions (since 14:05)
     chance explains that in fewer than 1 check in 1,000.

@@ -224,12 +224,19 @@ def check(expected: Floats, actual: Floats, baseline: drop.Baseline, rule: drop.
     baseline : Baseline
         The rows that the estimator was fitted on: what it knows is not surer than they are.
     rule : Rule
-        The estimate is not trustworthy when it is off by more than the rule's size, in either direction, and chance
-        explains that in fewer than alpha of such checks.
+        The estimate is not trustworthy when, in one of the windows that a drop is looked for in, it is off by more than
+        the rule's size, in either direction, and chance explains that in fewer than alpha of such checks.
+
+    Returns
+    -------
+    Trust
+        Of the window that speaks most clearly against the estimate; of the largest where none does.
 
     Notes
     -----
-    z = mean(a - e) / sqrt(var(a - e) tau / n + s_0^2 tau_0 / m) for m baseline rows.
+    z = mean(a - e) / sqrt(tau (s^2 / w + s_0^2 / m)) for w rows of the window and m baseline rows, against
+    z(alpha / 8). s^2 is the larger of var(a - e) and what it is where the estimate is right: the mean of e (1 - e), or
+    the baseline's variance.
 
     Examples
     --------
@@ -244,13 +251,25 @@ def check(expected: Floats, actual: Floats, baseline: drop.Baseline, rule: drop.
     if n < MIN_CHECKED:
         means = (float(expected.mean()), float(actual.mean())) if n else (None, None)
         return Trust(n, means[0], means[1], z=None, trustworthy=None)
-    off = actual - expected
-    own = off.var(ddof=1) * bands.error_time(off) / n
-    deviation = float(np.sqrt(own + baseline.variance * baseline.tau / baseline.n_rows))
-    difference = float(off.mean())
+    sizes = [size for size in drop.WINDOWS if size <= n]
+    found = [_compare(expected[-size:], actual[-size:], baseline, rule) for size in sizes]
+    doubtful = [trust for trust in found if not trust.trustworthy]
+    return max(doubtful, key=lambda trust: abs(trust.z or 0.0), default=found[-1])
+
+
+def _compare(expected: Floats, actual: Floats, baseline: drop.Baseline, rule: drop.Rule) -> Trust:
+    n, difference = len(actual), float((actual - expected).mean())
+    own = max(float((actual - expected).var(ddof=1)), _chance_variance(expected, baseline, rule))
+    deviation = float(np.sqrt(baseline.tau * (own / n + baseline.variance / baseline.n_rows)))
     z = difference / deviation if deviation > 0 else float(np.copysign(np.inf, difference) if difference else 0.0)
-    wrong = abs(difference) > rule.size(baseline.error) and abs(z) > bands.quantile(rule.alpha / 2)
-    return Trust(n, float(expected.mean()), float(actual.mean()), z, not wrong)
+    likely = abs(z) <= bands.quantile(rule.alpha / len(drop.WINDOWS) / 2)
+    trustworthy = likely or abs(difference) <= rule.size(baseline.error)
+    return Trust(n, float(expected.mean()), float(actual.mean()), z, trustworthy)
+
+
+def _chance_variance(expected: Floats, baseline: drop.Baseline, rule: drop.Rule) -> float:
+    """Return the variance that errors have about what is expected of them, where the estimate is right."""
+    return baseline.variance if rule.task == "regression" else float((expected * (1 - expected)).mean())
 
 
 def sentence(trust: Trust | None, task: drop.Task, *, why: str = "") -> str:

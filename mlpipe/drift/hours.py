@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +72,8 @@ class Hour:
         Predicted rows, and those of them whose label is known.
     figures : dict
         Classification: ``accuracy, low, high, no_change``. Regression: ``mae, low, high, mean_error, rmse, quantiles,
-        no_change``. None where no label is known. ``no_change`` is what repeating the label before would have reached.
+        no_change``. None where no label is known. ``no_change`` is what repeating the label before would have reached,
+        within the hour.
     """
 
     at_us: int
@@ -95,7 +97,7 @@ def errors(labels: Labels, task: drop.Task) -> Floats:
     return misses
 
 
-def by_hour(requests: Requests, labels: Labels, task: drop.Task) -> list[Hour]:
+def by_hour(requests: Requests, labels: Labels, task: drop.Task, taus: Mapping[int, float]) -> list[Hour]:
     """Work out the quality of each hour in which something was predicted, newest first.
 
     Parameters
@@ -104,50 +106,42 @@ def by_hour(requests: Requests, labels: Labels, task: drop.Task) -> list[Hour]:
     labels : Labels
         Of these requests' rows, as far as they are known.
     task : {"classification", "regression"}
+    taus : mapping of int to float
+        How many errors in sequence are worth one, by version, where that is known; else the hour's own errors tell.
 
     Notes
     -----
-    Bands hold for effective rows: tau is that of the errors about the mean of their hour, over all hours at once, so
-    that a change from hour to hour does not count as memory.
+    An hour rests on its own rows alone, so it is the same on whatever page it stands.
 
     Examples
     --------
     >>> requests = Requests(*(np.array(values) for values in ([1, 2], [0, HOUR_US], [3, 3], [4, 4])))
     >>> labels = Labels(np.zeros(2, np.int64), label=np.array([1.0, 0.0]), output=np.array([1.0, 1.0]))
-    >>> newest, oldest = by_hour(requests, labels, "classification")
+    >>> newest, oldest = by_hour(requests, labels, "classification", {3: 1.0})
     >>> oldest.figures["accuracy"], oldest.coverage, newest.figures["accuracy"]
     (0.5, 0.5, None)
     """
     asked, known = requests.at_us // HOUR_US, labels.at_us // HOUR_US
-    wrong = errors(labels, task)
-    tau = _time_within(wrong, known)
-    before = _repeated(labels.label, task)
     found = []
     for hour in np.unique(asked)[::-1].tolist():
         own, rows = asked == hour, known == hour
-        describe = _classification if task == "classification" else _regression
-        figures = describe(labels.output[rows] - labels.label[rows], wrong[rows], tau)
-        figures["no_change"] = _mean(before[rows][~np.isnan(before[rows])])
         versions = tuple(np.unique(requests.version[own]).tolist())
+        tau = max((taus[version] for version in versions if version in taus), default=None)
+        figures = _figures(Labels(labels.at_us[rows], labels.label[rows], labels.output[rows]), task, tau)
         found.append(Hour(hour * HOUR_US, versions, int(requests.n_rows[own].sum()), int(rows.sum()), figures))
     return found
 
 
-def _time_within(wrong: Floats, hour: Ints) -> float:
-    if not len(wrong):
-        return 1.0
-    _, inverse, counts = np.unique(hour, return_inverse=True, return_counts=True)
-    means = np.bincount(inverse, weights=wrong) / counts
-    return bands.error_time(wrong - means[inverse])
+def _figures(labels: Labels, task: drop.Task, tau: float | None) -> dict[str, Any]:
+    wrong = errors(labels, task)
+    tau = bands.error_time(wrong) if tau is None else tau
+    step = np.diff(labels.label)
+    if task == "classification":
+        return _classification(wrong, tau) | {"no_change": _mean((step == 0).astype(np.float64))}
+    return _regression(labels.output - labels.label, wrong, tau) | {"no_change": _mean(np.abs(step))}
 
 
-def _repeated(label: Floats, task: drop.Task) -> Floats:
-    """Return how good repeating the label before is; NaN for the first."""
-    step = np.diff(label, prepend=np.nan)
-    return np.where(np.isnan(step), np.nan, step == 0) if task == "classification" else np.abs(step)
-
-
-def _classification(_: Floats, wrong: Floats, tau: float) -> dict[str, Any]:
+def _classification(wrong: Floats, tau: float) -> dict[str, Any]:
     accuracy = _mean(1 - wrong)
     low, high = bands.share_band(accuracy or 0.0, len(wrong), tau=tau)
     return {"accuracy": accuracy, "low": low, "high": high}

@@ -83,7 +83,8 @@ def _listed(connection: db.Connection, watch: quality.Watch, task: drop.Task, wa
     asked = [row for row in asked[::-1] if row.predicted_at >= start and row.model_version in own]
     labelled = [row for row in labelled if row.predicted_at >= start and row.model_version in own]
     requests = _requests(asked)
-    found = hours.by_hour(requests, quality.labels(sorted(labelled, key=quality.place)), task)
+    taus = {version: known[version].baselines[0].tau for version in own if known[version].reference}
+    found = hours.by_hour(requests, quality.labels(sorted(labelled, key=quality.place)), task, taus)
     shown = found[: wanted.limit]
     expected = _expected(connection, known, requests, shown)
     items = [_hour(hour, task, expected.get(hour.at_us)) | {"partial": first > newest} for hour in shown]

@@ -244,7 +244,7 @@ def labelled(
     query = sa.select(*names)
     if block is not None:
         whole = predictions.c[block]
-        width = sa.func.length(whole) // predictions.c.n_rows
+        width = sa.func.length(whole, type_=sa.Integer) // predictions.c.n_rows
         own = sa.func.substr(whole, table.position * width + 1, width, type_=sa.LargeBinary)
         query = sa.select(*names, own.label("block")).join(predictions, predictions.c.id == table.prediction_id)
     rows = list(connection.execute(_labelled(version, query, newest=newest, limit=limit)))
@@ -285,7 +285,7 @@ def requests_between(connection: sa.Connection, since_us: int, until_us: int, *,
 def first_rows(connection: sa.Connection, ids: Sequence[int], block: str, *, n: int) -> list[sa.Row[Any]]:
     """Return the first n rows of requests: ``predicted_at, outputs, block`` (``features`` or ``probabilities``)."""
     whole = predictions.c[block]
-    wanted = sa.func.length(whole) // predictions.c.n_rows * n
+    wanted = sa.func.length(whole, type_=sa.Integer) // predictions.c.n_rows * n
     columns = (
         predictions.c.predicted_at,
         sa.func.substr(predictions.c.outputs, 1, 8 * n, type_=sa.LargeBinary).label("outputs"),
