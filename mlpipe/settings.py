@@ -95,6 +95,15 @@ class Settings:
         low=0,
         high=10_000_000,
     )
+    quality_drop: float = _setting(
+        0.02, "Rise of the share of wrong answers from which a drop of quality alarms.", low=0.0, high=1.0
+    )
+    quality_rise: float = _setting(
+        0.1,
+        "Rise of the mean absolute error, as a share of what it was, from which a drop of quality alarms.",
+        low=0.0,
+        high=100.0,
+    )
 
     n_estimators: int = _setting(100, "Trees of the forest.", low=1, high=10_000)
     max_depth: int = _setting(10, "Deepest level of a tree; keeps files small and answers fast.", low=1, high=64)

@@ -1,16 +1,20 @@
-"""GET /drift, GET /drift/reports, POST /drift/check, POST /drift/backtest."""
+"""Drift reports, checks and rehearsals; quality by the hour and its checks."""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response, current_app, request
 
 from mlpipe import clock, db, errors, web
-from mlpipe.drift import backtest, service, store
+from mlpipe.drift import backtest, hours, quality, realised, service, store
 from mlpipe.schema import backtest as rehearsals
+from mlpipe.schema import times
 
 blueprint = Blueprint("drift", __name__)
 
 EXTENSION = "mlpipe.monitor"
+
+DAY_US = 24 * hours.HOUR_US
+"""What ``GET /quality`` looks back without ``?since=``."""
 
 
 def monitor() -> service.Monitor:
@@ -48,6 +52,32 @@ def post_backtest() -> Response:
     """Replay the log under other settings; nothing is written."""
     wanted = rehearsals.decode(web.optional_body())
     return web.answer(backtest.quick(web.settings(), wanted))
+
+
+@blueprint.get("/quality")
+def get_quality() -> Response:
+    """Return the quality of the hours of a time, newest first."""
+    return web.answer(realised.page(monitor().quality, _wanted()))
+
+
+def _wanted() -> realised.Page:
+    until = times.query("until", request.args.get("until"))
+    until = clock.now_us() if until is None else until
+    since = times.query("since", request.args.get("since"))
+    since = max(0, until - DAY_US) if since is None else since
+    if since >= until:
+        raise errors.InvalidQuery(f"?since= ({clock.iso(since)}) must be earlier than ?until= ({clock.iso(until)}).")
+    cursor = web.cursor()
+    before = until if cursor is None else min(until, cursor * hours.HOUR_US)
+    return realised.Page(since_us=since, until_us=before, limit=web.limit())
+
+
+@blueprint.get("/quality/checks")
+def get_quality_checks() -> Response:
+    """Return the tests for a drop of quality, newest first."""
+    with db.reading() as connection:
+        rows = store.quality_page(connection, limit=web.one_more(), before=web.cursor())
+    return web.answer(web.listing(rows, show=quality.as_json, key=lambda row: row.id))
 
 
 def health() -> tuple[web.HealthStatus, str]:

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpipe import clock, db, errors
+from mlpipe.drift import quality, store, verdict
 from mlpipe.drift import reference as references
 from mlpipe.drift import report as reports
-from mlpipe.drift import store, verdict
 from mlpipe.features import store as features
 from mlpipe.incidents import store as incidents
 from mlpipe.jobs import ledger
@@ -56,6 +56,7 @@ class Monitor:
     """
 
     def __init__(self, models: Path) -> None:
+        self.quality = quality.Watch(models)
         self._models = models
         self._baseline: Baseline | None = None
         self._checking = threading.Lock()
@@ -75,14 +76,16 @@ class Monitor:
         -------
         dict
             The report as in ``POST /drift/check``. ``waiting_for_data`` when fewer than `min_samples` rows came since
-            the last check of this version: nothing is stored then but a line in the ledger.
+            the last check of this version: nothing is stored then but a line in the ledger. ``quality`` is the test of
+            the newest labels, which has a rule of its own for what is new: labels come when no rows do.
 
         Notes
         -----
         A drift stores its report, opens or updates the incident and asks for a retraining in one transaction.
         """
         with self._checking:
-            return self._check(settings, job_id, holder)
+            watched = self.quality.check(settings)
+            return self._check(settings, job_id, holder) | {"quality": watched}
 
     def _check(self, settings: Settings, job_id: int | None, holder: str) -> dict[str, Any]:
         with db.reading() as connection:

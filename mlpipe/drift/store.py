@@ -1,4 +1,4 @@
-"""Drift reports: written once, read newest first."""
+"""Drift reports and quality checks: written once, read newest first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mlpipe import clock, db
-from mlpipe.drift.tables import drift_reports
+from mlpipe.drift.tables import drift_reports, quality_checks
 
 
 def add(connection: sa.Connection, values: dict[str, Any]) -> int | None:
@@ -44,3 +44,25 @@ def seen_before(connection: sa.Connection, at: int) -> dict[int, int]:
     newest = sa.func.max(drift_reports.c.last_prediction)
     query = sa.select(drift_reports.c.model_version, newest).where(drift_reports.c.checked_at < at)
     return {row[0]: row[1] for row in connection.execute(query.group_by(drift_reports.c.model_version))}
+
+
+# Quality --------------------------------------------------------------------------------------------------------
+
+
+def add_quality(connection: sa.Connection, values: dict[str, Any]) -> int | None:
+    """Store a quality check; return its id, or None when another process has just tested the same labels."""
+    return db.insert_new(connection, quality_checks, values | {"checked_at": clock.now_us()})
+
+
+def latest_quality(connection: sa.Connection, model_version: int) -> sa.Row[Any] | None:
+    """Return the newest quality check of a version."""
+    own = sa.select(quality_checks).where(quality_checks.c.model_version == model_version)
+    return connection.execute(own.order_by(quality_checks.c.last_label.desc()).limit(1)).first()
+
+
+def quality_page(connection: sa.Connection, *, limit: int, before: int | None = None) -> list[sa.Row[Any]]:
+    """Return quality checks, newest first, older than the check `before`."""
+    query = sa.select(quality_checks).order_by(quality_checks.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(quality_checks.c.id < before)
+    return list(connection.execute(query))

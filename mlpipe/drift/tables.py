@@ -1,4 +1,4 @@
-"""Drift reports."""
+"""Drift reports and quality checks."""
 
 from __future__ import annotations
 
@@ -27,3 +27,20 @@ drift_reports = sa.Table(
     sa.UniqueConstraint("model_version", "last_prediction", name="drift_reports_one_a_window"),
 )
 """One check: window, verdict, score, a result for each feature, a sentence."""
+
+quality_checks = sa.Table(
+    "quality_checks",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("checked_at", sa.BigInteger, nullable=False),
+    sa.Column("model_version", sa.ForeignKey("model_versions.version"), nullable=False),
+    sa.Column("last_label", sa.BigInteger, nullable=False, comment="newest label row that was looked at"),
+    sa.Column("n_rows", sa.Integer, nullable=False, comment="labelled predictions that were looked at"),
+    sa.Column("verdict", sa.String(24), nullable=False),
+    sa.Column("sentence", sa.Text, nullable=False),
+    sa.Column("baseline", sa.JSON, nullable=False),
+    sa.Column("windows", sa.JSON, nullable=False),
+    sa.Column("estimate", sa.JSON, nullable=False),
+    sa.UniqueConstraint("model_version", "last_label", name="quality_checks_one_a_label"),
+)
+"""One test of the error stream: what it was compared with, the windows, and whether the estimate can be believed."""

@@ -48,17 +48,7 @@ def _wanted() -> service.Wanted:
     if labelled is not None and labelled not in LABELLED:
         raise errors.InvalidQuery(f"?labelled={errors.quoted(labelled)} must be true or false.")
     return service.Wanted(
-        since=_moment("since"), until=_moment("until"), labelled=None if labelled is None else LABELLED[labelled]
+        since=times.query("since", request.args.get("since")),
+        until=times.query("until", request.args.get("until")),
+        labelled=None if labelled is None else LABELLED[labelled],
     )
-
-
-def _moment(name: str) -> int | None:
-    text = request.args.get(name)
-    if text is None:
-        return None
-    moment = times.parse(text)
-    if moment is None:
-        raise errors.InvalidQuery(
-            f"?{name}={errors.quoted(text)} must be a time with zone, for example 2026-01-31T12:00:00Z."
-        )
-    return moment

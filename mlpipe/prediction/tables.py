@@ -50,6 +50,7 @@ prediction_labels = sa.Table(
         postgresql_where=sa.text("current"),
     ),
     sa.Index("prediction_labels_time", "predicted_at"),
+    sa.Index("prediction_labels_version", "model_version", "current", "prediction_id", "position"),
     sa.Index(
         "prediction_labels_parked",
         "id",

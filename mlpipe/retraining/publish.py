@@ -113,6 +113,7 @@ def _lay_out(
     """Write the drift reference, the smoke rows and the manifest beside the model."""
     n, X, scores = settings.reference_rows, planned.samples.X, result.scores
     reference = {"X": X[-n:], "scores": scores["cross_scores"][-n:], "importance": scores["importance"]}
+    reference["y"] = planned.samples.y[-n:]
     artifacts.dump_arrays(reference, work / artifacts.REFERENCE)
     artifacts.dump_arrays({"X": X[-child.SMOKE_ROWS :], "scores": scores["smoke_scores"]}, work / artifacts.SMOKE)
     manifest = described | {

@@ -44,6 +44,22 @@ def parse(text: str) -> int | None:
     return micros if 0 <= micros < _END_US else None
 
 
+def query(name: str, text: str | None) -> int | None:
+    """Return a time of the query string as microseconds since 1970, or None where it was not given.
+
+    Raises
+    ------
+    errors.InvalidQuery
+        It is no time that can be used.
+    """
+    moment = None if text is None else parse(text)
+    if text is not None and moment is None:
+        raise errors.InvalidQuery(
+            f"?{name}={errors.quoted(text)} must be a time with zone, for example 2026-01-31T12:00:00Z."
+        )
+    return moment
+
+
 def _read(text: str) -> datetime | None:
     if len(text) > LONGEST:
         return None

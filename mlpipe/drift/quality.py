@@ -1,0 +1,306 @@
+"""Has quality dropped? The newest labels of the version that serves, tested once and stored."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlpipe import clock, db, errors
+from mlpipe.drift import bands, drop, estimate, hours, store
+from mlpipe.incidents import store as incidents
+from mlpipe.jobs import ledger
+from mlpipe.jobs import store as jobs
+from mlpipe.prediction import store as predictions
+from mlpipe.registry import artifacts
+from mlpipe.registry import service as registry
+from mlpipe.registry import store as versions
+from mlpipe.settings import Settings
+
+logger = logging.getLogger("mlpipe.drift.quality")
+
+INCIDENT = "quality"
+WAITING = "waiting_for_labels"
+
+NEW_LABELS = 50
+"""New labels among the newest labelled predictions without which no test is made: the same rows are the same draw."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a version before its first label comes.
+
+    Attributes
+    ----------
+    version : int
+    task : {"classification", "regression"}
+    baselines : tuple of Baseline
+        How wrong it was on its reference (if the folder says) and on its holdout.
+    estimator : Estimator or None
+    why : str
+        Why there is none.
+    """
+
+    version: int
+    task: drop.Task
+    baselines: tuple[drop.Baseline, ...]
+    estimator: estimate.Estimator | None
+    why: str
+
+    @property
+    def reference(self) -> drop.Baseline | None:
+        """How wrong it was on its reference."""
+        return next((baseline for baseline in self.baselines if baseline.source == "reference"), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """What a test has found, before it is stored."""
+
+    known: Known
+    rows: Sequence[Any]
+    baseline: drop.Baseline
+    windows: tuple[drop.Window, ...]
+    estimate: dict[str, Any]
+    sentence: str
+
+
+class Watch:
+    """Watches the quality of the version that serves.
+
+    Parameters
+    ----------
+    models : Path
+        The registry folder; what is known of a version is worked out once.
+    """
+
+    def __init__(self, models: Path) -> None:
+        self._models = models
+        self._known: dict[int, Known] = {}
+
+    def known(self, connection: db.Connection, version: int) -> Known:
+        """Return what is known of a version; a damaged folder costs the estimate, not the test.
+
+        Raises
+        ------
+        errors.NotFound
+            There is no such version.
+        """
+        found = self._known.get(version)
+        if found is not None:
+            return found
+        row = versions.get(connection, version)
+        if row is None:
+            raise errors.NotFound(f"Version {version} has no row.")
+        try:
+            arrays = artifacts.load_reference(registry.folder(self._models, version), row.files)
+        except errors.ArtifactCorrupt as fault:
+            return _known(row, None, why=fault.detail)
+        found = self._known[version] = _known(row, arrays)
+        return found
+
+    def check(self, settings: Settings) -> dict[str, Any]:
+        """Test the newest labels of the version that serves, unless they were tested before.
+
+        Returns
+        -------
+        dict
+            ``verdict`` (``ok``, ``drop``, ``waiting_for_labels``), ``sentence``, ``baseline``, ``windows``,
+            ``estimate`` and, for a check that was made, ``id``, ``checked_at``, ``model_version``, ``rows``.
+
+        Notes
+        -----
+        A test is stored with its line in the ledger; a drop opens or updates the incident and asks for a retraining in
+        the same transaction. Waiting leaves no trace.
+        """
+        with db.reading() as connection:
+            active = versions.active(connection)
+            if active is None:
+                return waiting("No model serves yet, so there are no answers to be right or wrong.")
+            last = store.latest_quality(connection, active.version)
+            lacking = missing(connection, active.version, last)
+            if lacking is not None:
+                return waiting(lacking, last)
+            known = self.known(connection, active.version)
+            found = _look(connection, known, of_settings(settings, known.task))
+        if isinstance(found, str):
+            return waiting(found, last)
+        return _store(found)
+
+
+def of_settings(settings: Settings, task: drop.Task) -> drop.Rule:
+    """Return the rule that the settings ask for."""
+    return drop.Rule(task, drop=settings.quality_drop, rise=settings.quality_rise, alpha=settings.alpha)
+
+
+# What is known of a version -------------------------------------------------------------------------------------
+
+
+def _known(row: versions.Version, arrays: dict[str, NDArray[Any]] | None, *, why: str = "") -> Known:
+    task: drop.Task = "regression" if row.task == "regression" else "classification"
+    holdout = _holdout(row.metrics, task)
+    baselines = (holdout,) if holdout else ()
+    if arrays is None or "y" not in arrays:
+        reason = why or f"version {row.version} was made before labels were kept with the reference; retrain."
+        return Known(row.version, task, baselines, None, reason)
+    classes = np.asarray(row.parameters["classes"], dtype=np.float64)
+    scores, y = np.nan_to_num(arrays["scores"]), arrays["y"]
+    if task == "regression":
+        measured = drop.measure(np.abs(scores - y), "reference")
+        estimator: estimate.Estimator = estimate.model_errors(arrays["X"], scores, y)
+    else:
+        measured = drop.measure((classes[scores.argmax(axis=1)] != y).astype(float), "reference")
+        estimator = estimate.calibrate(scores, y, classes)
+    alike = tuple(replace(baseline, tau=measured.tau) for baseline in baselines)
+    return Known(row.version, task, (measured, *alike), estimator, "")
+
+
+def _holdout(metrics: dict[str, Any], task: drop.Task) -> drop.Baseline | None:
+    """Read the holdout's error off a version's metrics, which have no rows in order: tau comes from elsewhere."""
+    if not metrics.get("rows"):
+        return None
+    if task == "regression":
+        error, variance = metrics["mae"], metrics["rmse"] ** 2 - metrics["mae"] ** 2
+    else:
+        error = 1 - metrics["accuracy"]
+        variance = error * (1 - error)
+    return drop.Baseline("holdout", error, max(0.0, variance), metrics["rows"], tau=1.0)
+
+
+# The test -------------------------------------------------------------------------------------------------------
+
+
+def missing(connection: db.Connection, version: int, last: Any) -> str | None:
+    """Say which labels a test waits for, or None when it can be made."""
+    ids = predictions.label_ids(connection, version, limit=drop.LARGEST)
+    n_new = sum(label > (last.last_label if last else 0) for label in ids)
+    if len(ids) < drop.WINDOWS[0]:
+        return f"{len(ids)} of the {drop.WINDOWS[0]} labelled predictions that a test of quality needs are here."
+    if n_new < NEW_LABELS:
+        return f"{n_new} of the {NEW_LABELS} new labels that a test of quality needs are here."
+    return None
+
+
+def _look(connection: db.Connection, known: Known, rule: drop.Rule) -> _Finding | str:
+    """Test the newest labels; a text says why they cannot be tested yet."""
+    reads = known.estimator.reads if known.estimator else None
+    rows = predictions.labelled(connection, known.version, newest=True, limit=drop.LARGEST, block=reads)
+    candidates, first = list(known.baselines), []
+    if known.reference is None or max(baseline.n_rows for baseline in candidates) < drop.LARGEST:
+        first = predictions.labelled(connection, known.version, newest=False, limit=drop.LARGEST)
+    if known.reference is None:
+        tau = bands.error_time(_errors(first, known.task))
+        candidates = [replace(baseline, tau=tau) for baseline in candidates]
+    baseline = drop.choose(candidates, _errors(first, known.task), rule)
+    if baseline is None:
+        return f"{len(first):,} of the {drop.LARGEST:,} labelled predictions are here that others can be compared with."
+    fresh = rows
+    if baseline.source == "first_labelled":
+        fresh = [row for row in rows if place(row) > place(first[-1])]
+    windows = drop.compare(_errors(fresh, known.task), baseline, rule)
+    if not windows:
+        return (
+            f"The first {drop.LARGEST:,} labelled predictions say how good the model is; {len(fresh)} of the "
+            f"{drop.WINDOWS[0]} after them that a test needs are here."
+        )
+    fallen = drop.worst(windows)
+    since = _moment(fresh[-fallen.n_rows].predicted_at) if fallen else ""
+    said = drop.sentence(baseline, windows, rule, since=since)
+    return _Finding(known, rows, baseline, windows, _trust(known, rows, rule), said)
+
+
+def place(row: Any) -> tuple[int, int]:
+    """Return the place of a labelled prediction in the order of predictions."""
+    return row.prediction_id, row.position
+
+
+def _errors(rows: Sequence[Any], task: drop.Task) -> Floats:
+    return hours.errors(labels(rows), task)
+
+
+def labels(rows: Sequence[Any]) -> hours.Labels:
+    """Return label rows as columns."""
+    return hours.Labels(
+        at_us=np.array([row.predicted_at for row in rows], dtype=np.int64),
+        label=np.array([row.label for row in rows], dtype=np.float64),
+        output=np.array([row.output for row in rows], dtype=np.float64),
+    )
+
+
+def _trust(known: Known, rows: Sequence[Any], rule: drop.Rule) -> dict[str, Any]:
+    if known.estimator is None or known.reference is None:
+        return told(None, known)
+    block = np.frombuffer(b"".join(row.block for row in rows)).reshape(len(rows), -1)
+    known_rows = labels(rows)
+    expected = known.estimator.expect(known_rows.output, block)
+    if known.task == "classification":
+        expected = 1 - expected
+    return told(estimate.check(expected, hours.errors(known_rows, known.task), known.reference, rule), known)
+
+
+def told(trust: estimate.Trust | None, known: Known) -> dict[str, Any]:
+    """Return an estimate's part of an answer, in accuracies or mean absolute errors."""
+    said: dict[str, Any] = {"available": trust is not None}
+    said |= asdict(trust) if trust else dict.fromkeys(("rows", "expected", "actual", "z", "trustworthy"))
+    if known.task == "classification":
+        said |= {name: None if said[name] is None else 1 - said[name] for name in ("expected", "actual")}
+    return said | {"sentence": estimate.sentence(trust, known.task, why=known.why)}
+
+
+def _moment(at_us: int) -> str:
+    return f"{clock.from_us(at_us):%Y-%m-%d %H:%M} UTC"
+
+
+def _store(found: _Finding) -> dict[str, Any]:
+    version = found.known.version
+    values = {
+        "model_version": version,
+        "last_label": max(row.id for row in found.rows),
+        "n_rows": len(found.rows),
+        "verdict": "drop" if drop.worst(found.windows) else "ok",
+        "sentence": found.sentence,
+        "baseline": asdict(found.baseline),
+        "windows": [asdict(window) for window in found.windows],
+        "estimate": found.estimate,
+    }
+    with db.transaction() as connection:
+        check = store.add_quality(connection, values)
+        if check is not None:
+            _act(connection, values, check)
+        stored = store.latest_quality(connection, version)
+    logger.info("quality %s: %s", values["verdict"], found.sentence)
+    return as_json(stored)
+
+
+def _act(connection: db.Connection, values: dict[str, Any], check: int) -> None:
+    version, sentence = values["model_version"], values["sentence"]
+    evidence = {"quality_check": check, "model_version": version}
+    ledger.record(connection, f"quality_{values['verdict']}", sentence, evidence=evidence, model_version=version)
+    if values["verdict"] != "drop":
+        incidents.resolve(connection, INCIDENT)
+        return
+    incidents.open_or_update(connection, INCIDENT, sentence, evidence)
+    job = jobs.enqueue(connection, "retraining", f"Quality: {sentence}", evidence=evidence)
+    if job is not None:
+        why = f"Retraining job {job} was asked for, because the answers have become worse: {sentence}"
+        ledger.record(connection, "trigger", why, evidence=evidence, job_id=job, model_version=version)
+
+
+def waiting(sentence: str, last: Any = None) -> dict[str, Any]:
+    """Return what stands for a test that was not made; what the last one said of the estimate still holds."""
+    empty: dict[str, Any] = {"verdict": WAITING, "sentence": sentence, "baseline": None, "windows": []}
+    return empty | {"estimate": last.estimate if last else None}
+
+
+def as_json(row: Any) -> dict[str, Any]:
+    """Return a quality check as the API shows it."""
+    shown = db.as_dict(row)
+    shown["rows"] = shown.pop("n_rows")
+    return shown | {"checked_at": clock.iso(row.checked_at)}

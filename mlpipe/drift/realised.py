@@ -1,0 +1,155 @@
+"""Quality of each hour of predictions: what labels say so far, and what is expected until they come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlpipe import clock, db
+from mlpipe.drift import drop, estimate, hours, quality, store
+from mlpipe.prediction import store as predictions
+from mlpipe.registry import store as versions
+
+MAX_REQUESTS = 50_000
+"""Newest requests that a page of hours rests on: about 0.1 s in SQLite. Older hours are on the next page."""
+
+MAX_LABELS = 50_000
+"""The same for labels."""
+
+HOUR_ROWS = 500
+"""Predictions of an hour that its estimate rests on: their mean chance to be right is known to half a percent."""
+
+PAGE_ROWS = 20_000
+"""The same for a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which hours are wanted: all that begin before `until_us` and end after `since_us`, at most `limit`."""
+
+    since_us: int
+    until_us: int
+    limit: int
+
+
+def page(watch: quality.Watch, wanted: Page) -> dict[str, Any]:
+    """Return the quality of the hours of a time, newest first.
+
+    Returns
+    -------
+    dict
+        ``task``, ``items``, ``next``, ``change`` (the newest test) and ``estimate`` (whether it can be believed).
+    """
+    with db.reading() as connection:
+        active = versions.active(connection)
+        if active is None:
+            empty: dict[str, Any] = {"task": None, "items": [], "next": None}
+            return empty | {"change": quality.waiting("No model serves yet."), "estimate": None}
+        serving = watch.known(connection, active.version)
+        last = store.latest_quality(connection, active.version)
+        lacking = quality.missing(connection, active.version, last)
+        listed = _listed(connection, watch, serving.task, wanted)
+    change = (
+        quality.as_json(last) if last else quality.waiting(lacking or "The next check tests the labels that are here.")
+    )
+    return {"task": serving.task} | listed | {"change": change, "estimate": _estimate(serving, last)}
+
+
+def _estimate(serving: quality.Known, last: Any) -> dict[str, Any]:
+    if serving.estimator is None or last is None:
+        unchecked = estimate.Trust(0, None, None, None, None) if serving.estimator else None
+        told = quality.told(unchecked, serving)
+        return told | ({"sentence": "Not checked yet: no labels were tested so far."} if unchecked else {})
+    found: dict[str, Any] = last.estimate
+    return found
+
+
+def _listed(connection: db.Connection, watch: quality.Watch, task: drop.Task, wanted: Page) -> dict[str, Any]:
+    since, until = wanted.since_us // hours.HOUR_US, -(-wanted.until_us // hours.HOUR_US)
+    span = (since * hours.HOUR_US, until * hours.HOUR_US)
+    asked = predictions.requests_between(connection, *span, limit=MAX_REQUESTS)
+    labelled = predictions.labels_between(connection, *span, limit=MAX_LABELS)
+    if not asked:
+        return {"items": [], "next": None}
+    newest = asked[0].predicted_at // hours.HOUR_US
+    first = max(since, _first_whole(asked, MAX_REQUESTS), _first_whole(labelled, MAX_LABELS))
+    start = min(first, newest) * hours.HOUR_US
+    known = {version: watch.known(connection, version) for version in {row.model_version for row in asked}}
+    own = {version for version, found in known.items() if found.task == task}
+    asked = [row for row in asked[::-1] if row.predicted_at >= start and row.model_version in own]
+    labelled = [row for row in labelled if row.predicted_at >= start and row.model_version in own]
+    requests = _requests(asked)
+    taus = {version: known[version].baselines[0].tau for version in own if known[version].reference}
+    found = hours.by_hour(requests, quality.labels(sorted(labelled, key=quality.place)), task, taus)
+    shown = found[: wanted.limit]
+    expected = _expected(connection, known, requests, shown)
+    items = [_hour(hour, task, expected.get(hour.at_us)) | {"partial": first > newest} for hour in shown]
+    more = len(found) > len(shown) or start > span[0]
+    oldest = shown[-1].at_us if shown else start
+    return {"items": items, "next": str(oldest // hours.HOUR_US) if more else None}
+
+
+def _first_whole(rows: Sequence[Any], most: int) -> int:
+    """Return the first hour that is whole among rows that were cut at `most`, newest first."""
+    return rows[-1].predicted_at // hours.HOUR_US + 1 if len(rows) == most else 0
+
+
+def _requests(rows: Sequence[Any]) -> hours.Requests:
+    columns = np.array([(row.id, row.predicted_at, row.model_version, row.n_rows) for row in rows], dtype=np.int64)
+    return hours.Requests(*columns.reshape(-1, 4).T)
+
+
+def _expected(
+    connection: db.Connection, known: dict[int, quality.Known], requests: hours.Requests, shown: Sequence[hours.Hour]
+) -> dict[int, tuple[float, int]]:
+    """Return what is expected of each hour, and from how many of its predictions that was worked out."""
+    quota = max(1, min(HOUR_ROWS, PAGE_ROWS // max(1, len(shown))))
+    chosen = _sampled(requests, shown, quota)
+    expected, at_us = [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
+    for version in np.unique(requests.version[chosen]).tolist():
+        estimator = known[version].estimator
+        if estimator is None:
+            continue
+        ids = requests.id[chosen[requests.version[chosen] == version]].tolist()
+        rows = predictions.first_rows(connection, ids, estimator.reads, n=quota)
+        outputs = np.frombuffer(b"".join(row.outputs for row in rows))
+        block = np.frombuffer(b"".join(row.block for row in rows)).reshape(len(outputs), -1)
+        expected.append(estimator.expect(outputs, block))
+        at_us.append(np.repeat([row.predicted_at for row in rows], [len(row.outputs) // 8 for row in rows]))
+    return _means(np.concatenate(expected), np.concatenate(at_us) // hours.HOUR_US * hours.HOUR_US)
+
+
+def _sampled(requests: hours.Requests, shown: Sequence[hours.Hour], quota: int) -> NDArray[np.int64]:
+    """Return the places of the requests that each hour's estimate rests on."""
+    found = [np.zeros(0, dtype=np.int64)]
+    of_hour = requests.at_us // hours.HOUR_US * hours.HOUR_US
+    for hour in shown:
+        place = np.flatnonzero(of_hour == hour.at_us)
+        found.append(place[hours.sample(requests.n_rows[place], quota)])
+    return np.concatenate(found)
+
+
+def _means(values: NDArray[np.float64], keys: NDArray[np.int64]) -> dict[int, tuple[float, int]]:
+    """Return the mean of the values of each key, and their number."""
+    found, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    means = np.bincount(inverse, weights=values, minlength=len(found)) / counts
+    return {key: (mean, n) for key, mean, n in zip(found.tolist(), means.tolist(), counts.tolist(), strict=True)}
+
+
+def _hour(hour: hours.Hour, task: drop.Task, expected: tuple[float, int] | None) -> dict[str, Any]:
+    value, n_rows = expected or (None, 0)
+    name = "expected_accuracy" if task == "classification" else "expected_mae"
+    return {
+        "hour": clock.iso(hour.at_us),
+        "model_versions": hour.model_versions,
+        "predicted": hour.predicted,
+        "labelled": hour.labelled,
+        "coverage": hour.coverage,
+        **hour.figures,
+        name: value,
+        "expected_rows": n_rows,
+    }
