@@ -17,9 +17,7 @@ LONGEST = 2000
 
 PORTS = {"http": 80, "https": 443}
 
-_HOST_NAME = re.compile(
-    r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?"
-)
+_HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*")
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 
 
@@ -139,12 +137,12 @@ def _host(split: SplitResult) -> str:
     host = split.hostname or ""
     if ":" in host:
         try:
-            return str(IPv6Address(host))
+            return str(IPv6Address(host.replace("%", "/")))  # a zone (%eth0) is refused like any other stray character
         except AddressValueError:
             raise ValueError("has a host in brackets that is not an IPv6 address") from None
     if not _HOST_NAME.fullmatch(host):
         raise ValueError("has no host name that can be looked up")
-    if not _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
+    if not _NUMBER.fullmatch(host.rpartition(".")[2]):
         return host
     try:
         return str(IPv4Address(host))

@@ -99,3 +99,30 @@ def test_words_for_yes_and_no(text: str, value: bool) -> None:
 def test_the_reference_is_ten_windows_unless_it_is_set() -> None:
     assert load(MLPIPE_WINDOW_SIZE="500").reference_rows == 5000
     assert load(MLPIPE_REFERENCE_SIZE="700").reference_rows == 700
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("MLPIPE_WEBHOOK_URLS", "ftp://me:hidden@hooks.example"),
+        ("MLPIPE_WEBHOOK_URLS", "https://hooks.example/hidden thing"),
+        ("MLPIPE_WEBHOOK_SECRET", "hidden"),
+        ("MLPIPE_WEBHOOK_SECRET", "hidden\n but long enough"),
+    ],
+)
+def test_a_wrong_webhook_is_named_and_not_repeated(name: str, text: str) -> None:
+    with pytest.raises(errors.InvalidSetting, match=name) as caught:
+        load(**{name: text})
+    assert "hidden" not in caught.value.detail
+
+
+def test_secrets_are_not_part_of_what_settings_show() -> None:
+    made = load(MLPIPE_WEBHOOK_URLS="https://hooks.example/hidden", MLPIPE_WEBHOOK_SECRET="hidden but long enough")
+    assert "hidden" not in repr(made)
+    assert [webhook.shown for webhook in made.webhooks] == ["https://hooks.example/..."]
+
+
+def test_silent_checks_are_at_least_four_intervals_unless_off() -> None:
+    assert load().checks_silent_limit_s == 1200
+    assert load(MLPIPE_CHECK_INTERVAL="3600").checks_silent_limit_s == 4 * 3600
+    assert load(MLPIPE_CHECKS_SILENT_S="0").checks_silent_limit_s == 0

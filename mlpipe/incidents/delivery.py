@@ -6,6 +6,7 @@ for every byte; a message needs none of it, but an answer's status line.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import ssl
@@ -140,21 +141,37 @@ def _request(webhook: Webhook, body: bytes, headers: Mapping[str, str]) -> bytes
 
 
 def _answer(connection: socket.socket, end: float) -> tuple[int, bytes]:
-    """Return the status and what has come of the body by then; informational answers (1xx) are passed over."""
-    head = b""
-    while len(head) < MAX_HEAD:
-        connection.settimeout(_left(end))
-        part = connection.recv(4096)
-        head += part
-        first, blank, rest = head.partition(b"\r\n\r\n")
-        if blank or not part:
-            found = _STATUS.match(first + b"\r")
-            if found is None:
-                raise ValueError("closed without an answer" if not head else "the answer is not HTTP/1.1")
-            if int(found[1]) >= 200:
-                return int(found[1]), rest
-            head = rest
-    raise ValueError(f"the head of the answer has more than {MAX_HEAD:,} bytes")
+    """Return the status, and of a refusal its first words; informational answers (1xx) are passed over."""
+    came = b""
+    while True:
+        head, blank, rest = came.partition(b"\r\n\r\n")
+        if not blank:
+            if len(came) > MAX_HEAD:
+                raise ValueError(f"the head of the answer has more than {MAX_HEAD:,} bytes")
+            part = _receive(connection, end)
+            if not part:
+                raise ValueError("the connection was closed before an answer came")
+            came += part
+            continue
+        found = _STATUS.match(head + b"\r")
+        if found is None:
+            raise ValueError("the answer is not HTTP/1.1")
+        if int(found[1]) >= 200:
+            return int(found[1]), rest if int(found[1]) < 400 else _words(connection, rest, end)
+        came = rest
+
+
+def _words(connection: socket.socket, said: bytes, end: float) -> bytes:
+    """Read on for the words of a refusal; without them the status is enough."""
+    with contextlib.suppress(OSError):  # it has answered: what is missing or late now changes nothing
+        while len(said) < MAX_SAID and (part := _receive(connection, end)):
+            said += part
+    return said
+
+
+def _receive(connection: socket.socket, end: float) -> bytes:
+    connection.settimeout(_left(end))
+    return connection.recv(4096)
 
 
 def _left(end: float) -> float:
