@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from mlpipe.settings import Settings
 
@@ -34,10 +33,8 @@ class Facts:
         When the newest drift check began that ended without a fault.
     predicted : int or None
         Newest prediction.
-    labelled : int or None
-        Arrival of the newest label, by whatever way.
     unlabelled : int or None
-        Oldest prediction after that label.
+        Oldest prediction after the arrival of the newest label, whatever way that came.
     version : int or None
         What serves.
     serving_since, trained : int or None
@@ -48,7 +45,6 @@ class Facts:
     watching_since: int
     checked: int | None = None
     predicted: int | None = None
-    labelled: int | None = None
     unlabelled: int | None = None
     version: int | None = None
     serving_since: int | None = None
@@ -67,14 +63,17 @@ class Finding:
         None: no cause to open an incident, and none to say that it is over.
     sentence : str
         What is wrong and what to do, or why it is over.
-    evidence : dict
-        Figures behind it.
+    since : int or None
+        What the time is counted from, microseconds since 1970; None where nothing has been yet.
+    limit_s : float
+        The setting that it is beyond.
     """
 
     kind: str
     late: bool | None
     sentence: str
-    evidence: dict[str, Any]
+    since: int | None = None
+    limit_s: float = 0.0
 
 
 def judge(facts: Facts, settings: Settings) -> tuple[Finding, ...]:
@@ -99,49 +98,48 @@ def _silence(kind: str, last: int | None, *, since: int, now: int, limit_s: floa
     if not limit_s:
         return _off(kind)
     if last is not None and now - last <= limit_s * SECOND_US:
-        return Finding(kind, False, f"A {what} has come again.", {})
+        return Finding(kind, False, f"A {what} has come again.")
     if now - max(last or 0, since) <= limit_s * SECOND_US:
-        return Finding(kind, None, "", {})
+        return Finding(kind, None, "")
     silent = f"for {duration(now - last)}" if last else "ever"
     sentence = f"No {what} {silent}; the limit is {duration(limit_s * SECOND_US)}. {advice}"
-    return Finding(kind, True, sentence, {"last_us": last, "limit_s": limit_s})
+    return Finding(kind, True, sentence, last, limit_s)
 
 
 def _labels(facts: Facts, settings: Settings) -> Finding:
-    kind, limit = "labels_silent", settings.labels_silent_s
-    if not limit:
+    kind, limit_s = "labels_silent", settings.labels_silent_s
+    if not limit_s:
         return _off(kind)
-    if facts.version is None or facts.unlabelled is None:
-        return Finding(kind, False, "Labels have come again.", {})
-    waits = facts.now - facts.unlabelled
-    if waits <= limit * SECOND_US:
-        return Finding(kind, False, "Labels have come again.", {})
+    if facts.unlabelled is None or facts.now - facts.unlabelled <= limit_s * SECOND_US:
+        return Finding(kind, False, "Labels have come again.")
+    if facts.now - max(facts.unlabelled, facts.watching_since) <= limit_s * SECOND_US:
+        return Finding(kind, None, "")
     sentence = (
-        f"Predictions have been made for {duration(waits)} without a label coming in; the limit is "
-        f"{duration(limit * SECOND_US)}. Look at what calls POST /feedback: without labels quality is not known and no "
-        "retraining can help."
+        f"Predictions have waited for {duration(facts.now - facts.unlabelled)}, and no label has come since; the limit "
+        f"is {duration(limit_s * SECOND_US)}. Look at what calls POST /feedback: without labels quality is not known, "
+        "and no retraining can help."
     )
-    return Finding(kind, True, sentence, {"last_us": facts.labelled, "limit_s": limit})
+    return Finding(kind, True, sentence, facts.unlabelled, limit_s)
 
 
 def _age(facts: Facts, settings: Settings) -> Finding:
-    kind, limit = "model_old", settings.model_max_age_s
-    if not limit:
+    kind, limit_s = "model_old", settings.model_max_age_s
+    if not limit_s:
         return _off(kind)
     if facts.trained is None:
-        return Finding(kind, False, "No version serves.", {})
+        return Finding(kind, False, "No version serves.")
     age = facts.now - facts.trained
-    if age <= limit * SECOND_US:
-        return Finding(kind, False, f"Version {facts.version} serves, trained {duration(age)} ago.", {})
+    if age <= limit_s * SECOND_US:
+        return Finding(kind, False, f"Version {facts.version} serves, trained {duration(age)} ago.")
     sentence = (
-        f"Version {facts.version} was trained {duration(age)} ago; the limit is {duration(limit * SECOND_US)}. "
+        f"Version {facts.version} was trained {duration(age)} ago; the limit is {duration(limit_s * SECOND_US)}. "
         "POST /retraining/jobs asks for a new one."
     )
-    return Finding(kind, True, sentence, {"version": facts.version, "trained_us": facts.trained, "limit_s": limit})
+    return Finding(kind, True, sentence, facts.trained, limit_s)
 
 
 def _off(kind: str) -> Finding:
-    return Finding(kind, False, "It is not watched any more.", {})
+    return Finding(kind, False, "It is not watched any more.")
 
 
 def duration(us: float) -> str:

@@ -36,8 +36,9 @@ def look(settings: Settings, *, watching_since: int) -> None:
     old = clock.now_us() - UPDATE_S * clock.MICROSECONDS
     for finding in findings:
         if finding.late and updated.get(finding.kind, 0) <= old:
+            evidence = {"since": clock.iso(finding.since), "limit_s": finding.limit_s}
             with db.transaction() as connection:
-                incidents.open_or_update(connection, finding.kind, finding.sentence, finding.evidence)
+                incidents.open_or_update(connection, finding.kind, finding.sentence, evidence)
         elif finding.late is False and finding.kind in updated:
             with db.transaction() as connection:
                 incidents.resolve(connection, finding.kind, finding.sentence)
@@ -46,16 +47,14 @@ def look(settings: Settings, *, watching_since: int) -> None:
 def _facts(connection: db.Connection, watching_since: int) -> silence.Facts:
     active = versions.active(connection)
     version = None if active is None else versions.get(connection, active.version)
-    labelled = max(
-        (at for at in (features.last_label_at(connection), predictions.last_label_at(connection)) if at), default=None
-    )
+    arrivals = (features.last_label_at(connection), predictions.last_label_at(connection))
+    labelled = max((at for at in arrivals if at is not None), default=0)
     return silence.Facts(
         now=clock.now_us(),
         watching_since=watching_since,
         checked=jobs.last_done_at(connection, CHECK),
         predicted=predictions.last_at(connection),
-        labelled=labelled,
-        unlabelled=predictions.first_at(connection, after_us=labelled or 0),
+        unlabelled=predictions.first_at(connection, after_us=labelled),
         version=None if version is None else version.version,
         serving_since=None if active is None else active.since,
         trained=None if version is None else version.created_at,

@@ -24,9 +24,9 @@ class Kind:
 KINDS = {
     "drift": Kind("Drift", degrades=False),  # mlpipe acts on it by itself; if that fails, `retraining` says so
     "model_load": Kind("A version cannot be loaded"),
-    "checks_silent": Kind("No drift check"),
-    "predictions_silent": Kind("No predictions"),
-    "labels_silent": Kind("No labels"),
+    "checks_silent": Kind("Drift is not watched"),
+    "predictions_silent": Kind("Predictions have stopped"),
+    "labels_silent": Kind("Labels are late"),
     "model_old": Kind("The model is old"),
 }
 
@@ -37,6 +37,6 @@ def of(name: str) -> Kind:
     Examples
     --------
     >>> of("labels_silent").title, of("quality_drop")
-    ('No labels', Kind(title='Quality drop', degrades=True))
+    ('Labels are late', Kind(title='Quality drop', degrades=True))
     """
     return KINDS.get(name) or Kind(name.replace("_", " ").capitalize())

@@ -45,14 +45,13 @@ def payload(incident: dict[str, Any], event: str, sender: Sender, *, note: str |
     --------
     >>> incident = {"id": 3, "kind": "labels_silent", "sentence": "No label for 2 h.", "state": "open"}
     >>> payload(incident, "opened", Sender("flights", "web-1"))["text"]
-    'mlpipe flights on web-1: No labels. No label for 2 h. (incident 3)'
+    'mlpipe flights on web-1: Labels are late. No label for 2 h. (incident 3)'
     """
     title = kinds.of(incident["kind"]).title
-    said = incident["sentence"] if event == "opened" else f"It is over. {note or ''}".rstrip()
-    head = title if event == "opened" else f"Resolved: {title}"
+    head, said = (title, incident["sentence"]) if event == "opened" else (f"Resolved: {title}", note or "")
     shown = ("kind", "sentence", "state", "opened_at", "updated_at", "resolved_at", "times", "evidence")
     return {
-        "text": text(f"{head}. {said} (incident {incident['id']})", sender),
+        "text": text(f"{head}. {said}".rstrip() + f" (incident {incident['id']})", sender),
         "event": event,
         "incident": incident["id"],
         "title": title,

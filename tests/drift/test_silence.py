@@ -18,7 +18,6 @@ QUIET = silence.Facts(
     watching_since=NOW - 9 * LIMIT * S,
     checked=NOW - 30 * S,
     predicted=NOW - 30 * S,
-    labelled=NOW - 60 * S,
     unlabelled=NOW - 30 * S,
     version=3,
     serving_since=NOW - 9 * LIMIT * S,
@@ -63,7 +62,7 @@ def test_by_default_only_checks_are_watched() -> None:
     assert [finding.kind for finding in silence.judge(years, Settings()) if finding.late] == ["checks_silent"]
 
 
-@pytest.mark.parametrize("kind", ["checks_silent", "predictions_silent"])
+@pytest.mark.parametrize("kind", ["checks_silent", "predictions_silent", "labels_silent"])
 def test_silence_while_nobody_watched_neither_opens_nor_closes(kind: str) -> None:
     restarted = replace(QUIET, watching_since=NOW - 10 * S, **{MEMBER[kind]: NOW - 5 * LIMIT * S})
     assert found(kind, restarted).late is None
@@ -80,10 +79,8 @@ def test_without_a_model_no_prediction_label_or_age_is_missed() -> None:
     assert not any(finding.late for finding in silence.judge(none, ON))
 
 
-def test_labels_are_late_for_the_predictions_that_wait_not_since_the_last_label() -> None:
-    weekend = replace(QUIET, labelled=NOW - 60 * LIMIT * S, unlabelled=NOW - 60 * S)
-    assert found("labels_silent", weekend).late is False
-    assert found("labels_silent", replace(weekend, unlabelled=None)).late is False
+def test_labels_are_not_missed_while_no_prediction_waits() -> None:
+    assert found("labels_silent", replace(QUIET, unlabelled=None)).late is False
 
 
 def test_a_slow_interval_gives_the_checks_four_of_it() -> None:

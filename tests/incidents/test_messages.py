@@ -114,7 +114,7 @@ def test_the_end_is_told_once_to_those_who_know_of_the_beginning(
         "2027-01-15T08:01:00.000000Z",
         "Nothing has moved.",
     )
-    assert "Resolved: Drift. It is over. Nothing has moved." in last["text"]
+    assert "Resolved: Drift. Nothing has moved. (incident 1)" in last["text"]
     assert messages(client) == [("opened", "sent", 1), ("resolved", "sent", 1)]
 
 
