@@ -29,12 +29,15 @@ TAIL = """
 - `MLPIPE_MIN_SAMPLES` must not be above `MLPIPE_WINDOW_SIZE`: no window could ever be tested.
 - `MLPIPE_DATABASE_URL` must begin with `sqlite:///`, `postgresql://` or `postgresql+psycopg://`. A message never
   repeats it, since it may hold a password.
+- `MLPIPE_WEBHOOK_URLS` must hold `http://` or `https://` addresses without spaces, each once, at most 10;
+  `MLPIPE_WEBHOOK_SECRET` must be empty or have 16 printable characters. Neither is ever repeated.
 """
 
 SECTIONS = {
     "home": "Where it runs",
     "threshold": "Drift",
     "n_estimators": "Model and retraining",
+    "checks_silent_s": "Incidents and messages",
     "reload_interval_s": "Workers, limits, logs",
 }
 """Heading -> stands before the setting of this name."""

@@ -104,5 +104,6 @@ def _add_health(app: Flask, settings: Settings) -> None:
     web.add_health(app, "scheduler", scheduler.health)
     web.add_health(app, "drift_monitor", drift.health)
     web.add_health(app, "retraining", retraining.health)
+    web.add_health(app, "incidents", incidents.health)
     web.add_health(app, "prediction_log", prediction.log_health)
     web.add_health(app, "disk", disk)

@@ -176,6 +176,13 @@ class JobConflict(MlpipeError):
     title = "The job cannot do this now"
 
 
+class IncidentConflict(MlpipeError):
+    """The incident is not in a state that allows this."""
+
+    code = "incident_conflict"
+    title = "The incident is over"
+
+
 class TooFewSamples(MlpipeError):
     """There are not enough rows for what was asked."""
 

@@ -23,6 +23,7 @@ FILES = {
     "mlpipe.prediction": "prediction_service",
     "mlpipe.registry": "prediction_service",
     "mlpipe.drift": "drift_monitor",
+    "mlpipe.incidents": "drift_monitor",
     "mlpipe.retraining": "retraining_worker",
     "mlpipe.dashboard": "dashboard",
     "mlpipe.web": "dashboard",

@@ -20,6 +20,8 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from mlpipe import clock, errors
 from mlpipe.drift import routes as drift_routes
 from mlpipe.drift import service as drift
+from mlpipe.drift import watch as silence
+from mlpipe.incidents import service as incidents
 from mlpipe.jobs import service as jobs
 from mlpipe.prediction import feedback
 from mlpipe.prediction import routes as prediction_routes
@@ -34,7 +36,13 @@ TICK_S = 0.5
 EXTENSION = "mlpipe.background"
 
 SWEEP_S = 5.0
-"""Pause between two rounds of tidying."""
+"""Pause between two rounds of tidying, and between two looks for what has fallen silent."""
+
+TELL_S = 1.0
+"""Pause between two rounds of messages about incidents."""
+
+N_ENTRIES = 7
+"""A thread for each entry: a fit, a slow check or a slow receiver of messages holds up nothing else."""
 
 
 class Background:
@@ -64,7 +72,7 @@ class Background:
         self._pid = os.getpid()
         self._started_at = clock.now_us()
         self._quietly(self.watch)()
-        executor = ThreadPoolExecutor(4)
+        executor = ThreadPoolExecutor(N_ENTRIES)
         self._scheduler = BackgroundScheduler(executors={"default": executor}, timezone="UTC", daemon=True)
         tick = min(TICK_S, self._settings.check_interval / 4)
         self._every(self.watch, self._settings.reload_interval_s)
@@ -72,6 +80,8 @@ class Background:
         self._every(self.check, tick)
         self._every(self.retrain, TICK_S)
         self._every(self.sweep, SWEEP_S)
+        self._every(self.look, SWEEP_S)
+        self._every(self.tell, TELL_S)
         self._scheduler.start()
         atexit.register(self.stop)
 
@@ -140,6 +150,16 @@ class Background:
             feedback.join_parked()
             drift.sweep()
             jobs.sweep()
+
+    def look(self) -> None:
+        """Open and close the incidents of silence and age."""
+        if self._leads.is_set():
+            silence.look(self._settings, watching_since=self._started_at)
+
+    def tell(self) -> None:
+        """Send the messages about incidents."""
+        if self._leads.is_set():
+            incidents.tell(self._settings, stopping=self._stopping.is_set)
 
 
 def start(app: Any, settings: Settings) -> Background:

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from mlpipe import errors
+from mlpipe import errors, webhooks
 
 PREFIX = "MLPIPE_"
 WORKERS_VARIABLE = "WEB_CONCURRENCY"
+SHORTEST_SECRET = 16
+"""Characters under which the key of a signature can be guessed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,8 @@ class Rule:
     choices: tuple[str, ...] = ()
 
 
-def _setting(default: Any, reason: str, **rule: Any) -> Any:
-    return dataclasses.field(default=default, metadata={"rule": Rule(reason, **rule)})
+def _setting(default: Any, reason: str, *, secret: bool = False, **rule: Any) -> Any:
+    return dataclasses.field(default=default, repr=not secret, metadata={"rule": Rule(reason, **rule)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +150,62 @@ class Settings:
         0, "Most memory of the fit process; 0 means no limit.", unit="MB", low=0, high=10_000_000
     )
 
+    checks_silent_s: float = _setting(
+        1200.0,
+        "Time without a drift check that ended (one that waits for data has) from which that is an incident; 0 means "
+        "never. Four intervals of check_interval as it is by default, and never less than four.",
+        unit="seconds",
+        low=0.0,
+        high=31_536_000.0,
+    )
+    predictions_silent_s: float = _setting(
+        0.0,
+        "Time without a prediction from which that is an incident; 0 means never. Off, because only you know whether "
+        "a night without requests is one: a service that is always asked may take 600.",
+        unit="seconds",
+        low=0.0,
+        high=31_536_000.0,
+    )
+    labels_silent_s: float = _setting(
+        0.0,
+        "Time that predictions may wait without any label coming in, from which that is an incident; 0 means never. "
+        "Off, because labels take minutes in one trade and months in another; twice your usual delay is a good value.",
+        unit="seconds",
+        low=0.0,
+        high=31_536_000.0,
+    )
+    model_max_age_s: float = _setting(
+        0.0,
+        "Time since the training of the version that serves, from which its age is an incident; 0 means never. Off, "
+        "because an old model whose traffic has not moved is no fault; where a rule wants one a month, 2592000.",
+        unit="seconds",
+        low=0.0,
+        high=315_360_000.0,
+    )
+    webhook_urls: str = _setting(
+        "",
+        "Addresses that are told when an incident opens and when it is over, separated by commas, at most 10; empty "
+        "means nobody is told. Slack's incoming webhooks read the messages.",
+        secret=True,
+    )
+    webhook_secret: str = _setting(
+        "",
+        "Key of the messages' signatures (HMAC-SHA256), at least 16 characters; empty means unsigned. Never shown.",
+        secret=True,
+    )
+    webhook_allow_private: bool = _setting(
+        False,
+        "Admit addresses of this machine and of private networks. Off, so that a mistake does not make the server call "
+        "its own network.",
+    )
+    webhook_timeout_s: float = _setting(
+        5.0,
+        "Longest time of one try, from connecting to the answer's status.",
+        unit="seconds",
+        low=0.1,
+        high=30.0,
+    )
+
     reload_interval_s: float = _setting(
         1.0, "How often a worker looks for a new version.", unit="seconds", low=0.05, high=60.0
     )
@@ -170,6 +228,16 @@ class Settings:
     def reference_rows(self) -> int:
         """Rows of the drift reference, `reference_size` or ten windows."""
         return self.reference_size or 10 * self.window_size
+
+    @property
+    def checks_silent_limit_s(self) -> float:
+        """Seconds without a check that are an incident, at least four intervals; 0 means never."""
+        return max(self.checks_silent_s, 4 * self.check_interval) if self.checks_silent_s else 0.0
+
+    @property
+    def webhooks(self) -> tuple[webhooks.Webhook, ...]:
+        """The addresses of `webhook_urls`, one by one."""
+        return webhooks.parse_all(self.webhook_urls)
 
     @property
     def models_folder(self) -> Path:
@@ -312,9 +380,25 @@ def _checked_together(settings: Settings) -> Settings:
         raise errors.InvalidSetting("MLPIPE_BIND is empty: mlpipe would listen on nothing. Name host:port.")
     if not settings.model_name.strip():
         raise errors.InvalidSetting("MLPIPE_MODEL_NAME is empty; give the model a name.")
+    _check_webhooks(settings)
     url = settings.database_url
     if url and not url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
         raise errors.InvalidSetting(
             "MLPIPE_DATABASE_URL must begin with sqlite:/// or postgresql:// (not shown: it may hold a password)"
         )
     return settings
+
+
+def _check_webhooks(settings: Settings) -> None:
+    try:
+        webhooks.parse_all(settings.webhook_urls)
+    except ValueError as fault:
+        raise errors.InvalidSetting(
+            f"MLPIPE_WEBHOOK_URLS: {fault} (not shown: an address may be a secret). Expected addresses such as "
+            "https://host/path, separated by commas."
+        ) from None
+    n = len(settings.webhook_secret)
+    if 0 < n < SHORTEST_SECRET or not settings.webhook_secret.isprintable():
+        raise errors.InvalidSetting(
+            f"MLPIPE_WEBHOOK_SECRET has {n} characters; expected at least {SHORTEST_SECRET}, all printable, or none."
+        )

@@ -25,6 +25,7 @@ STATUS = {
     "batch_conflict": 409,
     "deploy_conflict": 409,
     "job_conflict": 409,
+    "incident_conflict": 409,
     "body_too_large": 413,
     "too_many_rows": 413,
     "unsupported_media_type": 415,

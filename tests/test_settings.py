@@ -113,3 +113,30 @@ def test_settings_that_are_changed_must_go_together() -> None:
     assert settings.altered(load(), min_samples=50).min_samples == 50
     with pytest.raises(errors.InvalidSetting, match="no window could ever be tested"):
         settings.altered(load(), min_samples=2000)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("MLPIPE_WEBHOOK_URLS", "ftp://me:hidden@hooks.example"),
+        ("MLPIPE_WEBHOOK_URLS", "https://hooks.example/hidden thing"),
+        ("MLPIPE_WEBHOOK_SECRET", "hidden"),
+        ("MLPIPE_WEBHOOK_SECRET", "hidden\n but long enough"),
+    ],
+)
+def test_a_wrong_webhook_is_named_and_not_repeated(name: str, text: str) -> None:
+    with pytest.raises(errors.InvalidSetting, match=name) as caught:
+        load(**{name: text})
+    assert "hidden" not in caught.value.detail
+
+
+def test_secrets_are_not_part_of_what_settings_show() -> None:
+    made = load(MLPIPE_WEBHOOK_URLS="https://hooks.example/hidden", MLPIPE_WEBHOOK_SECRET="hidden but long enough")
+    assert "hidden" not in repr(made)
+    assert [webhook.shown for webhook in made.webhooks] == ["https://hooks.example/..."]
+
+
+def test_silent_checks_are_at_least_four_intervals_unless_off() -> None:
+    assert load().checks_silent_limit_s == 1200
+    assert load(MLPIPE_CHECK_INTERVAL="3600").checks_silent_limit_s == 4 * 3600
+    assert load(MLPIPE_CHECKS_SILENT_S="0").checks_silent_limit_s == 0

@@ -25,7 +25,7 @@ from mlpipe.dashboard.picture import (
 )
 from mlpipe.drift.tables import drift_reports
 from mlpipe.features.tables import feature_batches, schema_versions
-from mlpipe.incidents.tables import incidents
+from mlpipe.incidents.tables import incident_mutes, incidents
 from mlpipe.jobs.tables import jobs, ledger, workers
 from mlpipe.prediction.tables import prediction_labels, predictions
 from mlpipe.registry.tables import deployments, model_versions
@@ -89,7 +89,7 @@ def read(connection: sa.Connection, *, now_us: int, min_samples: int) -> Picture
         labels=labels,
         labels_cut=sum(part.n for part in labels) >= MAX_LABELS,
         reports=read_reports(connection),
-        notes=read_notes(connection),
+        notes=read_notes(connection, now_us),
     )
 
 
@@ -289,9 +289,9 @@ def read_reports(connection: sa.Connection) -> tuple[Report, ...]:
     return tuple(Report(**(dict(row) | {"features": row["features"] or ()})) for row in reversed(rows))
 
 
-def read_notes(connection: sa.Connection) -> tuple[Note, ...]:
+def read_notes(connection: sa.Connection, now_us: int) -> tuple[Note, ...]:
     """Read open incidents, open jobs, the newest decisions and the workers, newest first in each."""
-    parts = [part.subquery() for part in (_incidents(), _jobs(), _decisions(), _workers())]
+    parts = [part.subquery() for part in (_incidents(now_us), _jobs(), _decisions(), _workers())]
     query = sa.union_all(*(sa.select(part) for part in parts))
     notes = [Note(**row) for row in connection.execute(query).mappings()]
     return tuple(sorted(notes, key=lambda note: -note.at_us if note.source != "decision" else -note.last_us))
@@ -312,9 +312,12 @@ def _note(source: str, table: sa.Table, **columns: Any) -> sa.Select[Any]:
     return sa.select(*(values[name].label(name) for name in Note.__dataclass_fields__))
 
 
-def _incidents() -> sa.Select[Any]:
-    columns = incidents.c
-    named: dict[str, Any] = {name: columns[name] for name in ("times", "kind", "state", "sentence")}
+def _incidents(now_us: int) -> sa.Select[Any]:
+    columns, mutes = incidents.c, incident_mutes.c
+    named: dict[str, Any] = {name: columns[name] for name in ("times", "kind", "sentence")}
+    muted = sa.exists().where(mutes.kind == columns.kind, mutes.until > now_us)
+    known = columns.acknowledged_at.is_not(None)
+    named["state"] = sa.case((muted, "muted"), (known, "acknowledged"), else_=columns.state)
     query = _note("incident", incidents, at_us=columns.opened_at, last_us=columns.updated_at, **named)
     return query.where(columns.state == "open").order_by(columns.id.desc()).limit(MAX_INCIDENTS)
 

@@ -253,7 +253,7 @@ def _finish(connection: db.Connection, job_id: int, holder: str, report: reports
 
 def _act(connection: db.Connection, report: reports.Report, report_id: int, version: int) -> None:
     if report.verdict != "drift":
-        incidents.resolve(connection, INCIDENT)
+        incidents.resolve(connection, INCIDENT, report.sentence)
         return
     evidence = {"report": report_id, "score": report.score, "model_version": version}
     incidents.open_or_update(connection, INCIDENT, report.sentence, evidence)

@@ -425,3 +425,12 @@ def newest_marks(connection: sa.Connection) -> tuple[int, int, int]:
     ).first()
     label = connection.execute(sa.select(sa.func.max(sample_labels.c.id))).scalar()
     return (0, label or 0, 0) if batch is None else (batch.id, label or 0, batch.received_at)
+
+
+def last_label_at(connection: sa.Connection) -> int | None:
+    """Return when the newest label arrived, with its row or later."""
+    with_row = sa.select(feature_batches.c.received_at).where(feature_batches.c.n_labelled > 0)
+    later = sa.select(sample_labels.c.received_at)
+    newest = (with_row.order_by(feature_batches.c.id.desc()), later.order_by(sample_labels.c.id.desc()))
+    found = (connection.execute(query.limit(1)).scalar() for query in newest)
+    return max((at for at in found if at is not None), default=None)

@@ -111,6 +111,13 @@ def last_job(connection: sa.Connection, kind: str, *, outcomes: tuple[str, ...])
     return _job(connection.execute(query.limit(1)).first())
 
 
+def last_done_at(connection: sa.Connection, kind: str) -> int | None:
+    """Return when the newest job of a kind was asked for that ended without a fault."""
+    query = sa.select(jobs.c.created_at).where(jobs.c.kind == kind, jobs.c.state == "done").order_by(jobs.c.id.desc())
+    at: int | None = connection.execute(query.limit(1)).scalar()
+    return at
+
+
 def claim(connection: sa.Connection, kind: str, holder: str, *, lease_until: int) -> Job | None:
     """Take the oldest job that waits, or whose holder fell silent.
 

@@ -122,7 +122,7 @@ class Champion:
         old, self._model, self._failed = self._model, loaded, None
         logger.info("version %s serves instead of %s", loaded.version, old.version if old else "none")
         with db.transaction() as connection:
-            incidents.resolve(connection, INCIDENT)
+            incidents.resolve(connection, INCIDENT, f"Version {loaded.version} serves.")
         return True
 
     def _report(self, version: int, fault: Exception) -> None:

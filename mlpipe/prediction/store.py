@@ -175,7 +175,27 @@ def _window(rows: Sequence[sa.Row[Any]], n: int) -> Window:
     )
 
 
+def last_at(connection: sa.Connection) -> int | None:
+    """Return when the newest prediction was made."""
+    at: int | None = connection.execute(sa.select(sa.func.max(predictions.c.predicted_at))).scalar()
+    return at
+
+
+def first_at(connection: sa.Connection, *, after_us: int) -> int | None:
+    """Return when the oldest prediction after a time was made."""
+    query = sa.select(sa.func.min(predictions.c.predicted_at)).where(predictions.c.predicted_at > after_us)
+    at: int | None = connection.execute(query).scalar()
+    return at
+
+
 # Labels ---------------------------------------------------------------------------------------------------------
+
+
+def last_label_at(connection: sa.Connection) -> int | None:
+    """Return when the newest label of a prediction arrived."""
+    query = sa.select(prediction_labels.c.received_at).order_by(prediction_labels.c.id.desc()).limit(1)
+    at: int | None = connection.execute(query).scalar()
+    return at
 
 
 def labels(

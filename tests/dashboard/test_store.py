@@ -4,6 +4,7 @@ import sqlalchemy as sa
 
 from mlpipe import clock, db
 from mlpipe.dashboard import store
+from mlpipe.incidents.tables import incident_mutes, incidents
 from mlpipe.prediction.tables import prediction_labels, predictions
 from tests.dashboard import seed
 
@@ -103,3 +104,13 @@ def test_regression_baseline_is_the_distance_from_the_average(app):
     seed.insert(prediction_labels, *(seed.label(i, now - 10, value=v, output=v + 1) for i, v in enumerate((0, 4))))
     (only,) = read(now).labels
     assert (only.n, only.error, only.baseline_error) == (2, 2.0, 4.0)
+
+
+def test_an_incident_says_whether_somebody_knows_or_nobody_is_told(app):
+    now = clock.now_us()
+    seen = {"sentence": "x", "opened_at": now, "updated_at": now, "times": 1, "evidence": {}, "state": "open"}
+    for known in ({"kind": "a"}, {"kind": "b", "acknowledged_at": now}, {"kind": "c"}, {"kind": "d"}):
+        seed.insert(incidents, seen | known)
+    seed.insert(incident_mutes, {"kind": "c", "until": now + 1}, {"kind": "d", "until": now})
+    states = {note.kind: note.state for note in read(now).of("incident")}
+    assert states == {"a": "open", "b": "acknowledged", "c": "muted", "d": "open"}
