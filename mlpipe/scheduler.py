@@ -21,7 +21,7 @@ from mlpipe import clock, errors
 from mlpipe.drift import routes as drift_routes
 from mlpipe.drift import service as drift
 from mlpipe.drift import watch as silence
-from mlpipe.incidents import service as incidents
+from mlpipe.incidents import sending
 from mlpipe.jobs import service as jobs
 from mlpipe.prediction import feedback
 from mlpipe.prediction import routes as prediction_routes
@@ -159,7 +159,7 @@ class Background:
     def tell(self) -> None:
         """Send the messages about incidents."""
         if self._leads.is_set():
-            incidents.tell(self._settings, stopping=self._stopping.is_set)
+            sending.tell(self._settings, stopping=self._stopping.is_set)
 
 
 def start(app: Any, settings: Settings) -> Background:

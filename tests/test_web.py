@@ -216,6 +216,7 @@ def test_health_names_every_component(client: FlaskClient) -> None:
         "scheduler",
         "drift_monitor",
         "retraining",
+        "incidents",
         "prediction_log",
         "disk",
     }

@@ -23,6 +23,7 @@ class Kind:
 
 KINDS = {
     "drift": Kind("Drift", degrades=False),  # mlpipe acts on it by itself; if that fails, `retraining` says so
+    "quality": Kind("The answers have become worse"),
     "model_load": Kind("A version cannot be loaded"),
     "checks_silent": Kind("Drift is not watched"),
     "predictions_silent": Kind("Predictions have stopped"),

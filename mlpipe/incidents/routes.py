@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from mlpipe import db, errors, web
-from mlpipe.incidents import bodies, service, store
+from mlpipe.incidents import bodies, sending, service, store
 
 blueprint = Blueprint("incidents", __name__)
 
@@ -20,7 +20,7 @@ def get_incidents() -> Response:
         raise errors.InvalidQuery(f"?state={errors.quoted(state)} must be one of {', '.join(STATES)}.")
     with db.reading() as connection:
         rows = store.page(connection, limit=web.one_more(), before=web.cursor(), state=state)
-    return web.answer(web.listing(rows, show=service.as_json, key=lambda row: row.id))
+    return web.answer(web.listing(rows, show=store.as_json, key=lambda row: row.id))
 
 
 @blueprint.get("/incidents/<int:incident_id>")
@@ -52,7 +52,7 @@ def post_unmute(incident_id: int) -> Response:
 @blueprint.post("/incidents/test")
 def post_test() -> Response:
     """Send a test message to every address now."""
-    return web.answer(service.send_test(web.settings()))
+    return web.answer(sending.send_test(web.settings()))
 
 
 def health() -> tuple[web.HealthStatus, str]:

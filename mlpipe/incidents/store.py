@@ -10,6 +10,8 @@ from mlpipe import clock, db
 from mlpipe.incidents.tables import incident_events, incident_mutes, incidents
 from mlpipe.jobs import ledger
 
+TIMES = ("opened_at", "updated_at", "resolved_at", "acknowledged_at", "muted_until")
+
 TOLD = frozenset({"opened", "resolved"})
 """Events that people get a message about."""
 
@@ -48,11 +50,11 @@ def resolve(connection: sa.Connection, kind: str, because: str = "") -> bool:
     return True
 
 
-def acknowledge(connection: sa.Connection, incident_id: int, *, by: str, note: str | None) -> bool:
-    """Write that somebody knows; say whether the incident was open."""
+def acknowledge(connection: sa.Connection, incident_id: int, *, by: str, note: str | None) -> None:
+    """Write that somebody knows of an incident, if it is open."""
     still = sa.update(incidents).where(incidents.c.id == incident_id, incidents.c.state == "open")
     values = {"acknowledged_at": clock.now_us(), "acknowledged_by": by, "note": note}
-    return connection.execute(still.values(**values)).rowcount == 1
+    connection.execute(still.values(**values))
 
 
 def add_event(
@@ -114,3 +116,8 @@ def events(connection: sa.Connection, incident_id: int) -> list[sa.Row[Any]]:
     """Return the steps of an incident's life, oldest first."""
     query = sa.select(incident_events).where(incident_events.c.incident_id == incident_id)
     return list(connection.execute(query.order_by(incident_events.c.id)))
+
+
+def as_json(row: Any) -> dict[str, Any]:
+    """Return an incident as lists show it."""
+    return db.as_dict(row) | {name: clock.iso(getattr(row, name)) for name in TIMES}

@@ -11,7 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from mlpipe import db
-from mlpipe.incidents import message, service, store
+from mlpipe.incidents import message, sending, store
 from mlpipe.settings import Settings
 from tests import threads
 from tests.incidents.receiver import Receiver, hmac_sha256, receiving
@@ -50,14 +50,14 @@ def messages(client: FlaskClient, number: int = 1) -> list[tuple[str, str, int]]
 def test_an_incident_is_told_once_however_often_it_is_seen(told: Settings, receiver: Receiver, time: Time) -> None:
     for _ in range(5):
         open_one()
-        service.tell(told)
+        sending.tell(told)
         time.passes(300)
     assert receiver.events == ["opened"]
 
 
 def test_a_message_says_what_a_person_and_a_program_need(told: Settings, receiver: Receiver, time: Time) -> None:
     open_one()
-    service.tell(told)
+    sending.tell(told)
     (got,) = receiver.messages
     host = socket.gethostname()
     assert got["text"] == f"mlpipe mlpipe on {host}: Drift. temp &lt;moved&gt; &amp; stayed. (incident 1)"
@@ -83,7 +83,7 @@ def test_a_message_says_what_a_person_and_a_program_need(told: Settings, receive
 
 def test_the_signature_is_the_hmac_of_time_and_body(told: Settings, receiver: Receiver, time: Time) -> None:
     open_one()
-    service.tell(told)
+    sending.tell(told)
     path, headers, body = receiver.got[0]
     at, signed = (part.partition("=")[2] for part in headers[message.SIGNATURE].split(","))
     assert (path, headers["Content-Type"], at) == ("/hook", "application/json", "1800000000")
@@ -92,7 +92,7 @@ def test_the_signature_is_the_hmac_of_time_and_body(told: Settings, receiver: Re
 
 def test_without_a_secret_nothing_is_signed(told: Settings, receiver: Receiver) -> None:
     open_one()
-    service.tell(replace(told, webhook_secret=""))
+    sending.tell(replace(told, webhook_secret=""))
     assert message.SIGNATURE not in receiver.got[0][1]
 
 
@@ -100,12 +100,12 @@ def test_the_end_is_told_once_to_those_who_know_of_the_beginning(
     told: Settings, receiver: Receiver, client: FlaskClient, time: Time
 ) -> None:
     open_one()
-    service.tell(told)
+    sending.tell(told)
     time.passes(60)
     assert resolve()
     assert not resolve()
     with receiving() as late:
-        service.tell(replace(told, webhook_urls=f"{receiver.url},{late.url}"))
+        sending.tell(replace(told, webhook_urls=f"{receiver.url},{late.url}"))
         assert late.got == []
     assert receiver.events == ["opened", "resolved"]
     last = receiver.messages[1]
@@ -121,9 +121,9 @@ def test_the_end_is_told_once_to_those_who_know_of_the_beginning(
 def test_an_incident_that_opens_again_is_told_again(told: Settings, receiver: Receiver) -> None:
     for _ in range(2):
         open_one()
-        service.tell(told)
+        sending.tell(told)
         resolve()
-        service.tell(told)
+        sending.tell(told)
     assert receiver.events == ["opened", "resolved"] * 2
     assert [one["incident"] for one in receiver.messages] == [1, 1, 2, 2]
 
@@ -133,7 +133,7 @@ def test_what_is_over_before_anybody_was_told_is_not_told(
 ) -> None:
     open_one()
     resolve()
-    assert service.tell(told) == 0
+    assert sending.tell(told) == 0
     assert (receiver.got, messages(client)) == ([], [])
 
 
@@ -141,10 +141,10 @@ def test_what_is_over_before_the_message_was_tried_is_taken_back(
     told: Settings, receiver: Receiver, client: FlaskClient
 ) -> None:
     open_one()
-    service.tell(told, stopping=lambda: True)
+    sending.tell(told, stopping=lambda: True)
     assert messages(client) == [("opened", "queued", 0)]
     resolve()
-    service.tell(told)
+    sending.tell(told)
     assert (receiver.got, messages(client)) == ([], [("opened", "dropped", 0)])
 
 
@@ -152,15 +152,15 @@ def test_every_address_gets_its_own(told: Settings, receiver: Receiver, client: 
     with receiving() as other:
         open_one()
         other.answers = [500]
-        service.tell(replace(told, webhook_urls=f"{other.url},{receiver.url}"))
+        sending.tell(replace(told, webhook_urls=f"{other.url},{receiver.url}"))
         assert (receiver.events, other.events) == (["opened"], ["opened"])
     assert messages(client) == [("opened", "queued", 1), ("opened", "sent", 1)]
 
 
 def test_without_an_address_nothing_waits_for_one(settings: Settings, told: Settings, receiver: Receiver) -> None:
     open_one()
-    assert service.tell(settings) == 0
-    assert service.tell(told) == 0
+    assert sending.tell(settings) == 0
+    assert sending.tell(told) == 0
     assert receiver.got == []
 
 
@@ -172,7 +172,7 @@ def test_what_is_not_committed_is_not_told(told: Settings, receiver: Receiver) -
 
     with pytest.raises(RuntimeError, match="rolled back"):
         breaks()
-    assert service.tell(told) == 0
+    assert sending.tell(told) == 0
 
 
 # Again ----------------------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def test_a_receiver_that_fails_is_tried_again_with_longer_pauses(
     tries_at: list[float] = []
     for second in range(60):
         before = len(receiver.got)
-        service.tell(told)
+        sending.tell(told)
         tries_at += [second] * (len(receiver.got) - before)
         time.passes(1)
     assert tries_at == [0, 5, 15, 35]
@@ -201,7 +201,7 @@ def test_a_message_that_never_arrives_is_given_up_and_said_so_everywhere(
     receiver.answers = [500] * 99
     open_one()
     for _ in range(3 * message.MAX_TRIES):
-        service.tell(told)
+        sending.tell(told)
         time.passes(HOUR)
     assert len(receiver.got) == message.MAX_TRIES
     (one,) = client.get("/incidents/1").json["messages"]
@@ -218,16 +218,16 @@ def test_health_says_that_messages_are_given_up_until_one_arrives(
     receiver.answers = [500] * message.MAX_TRIES
     open_one()
     while messages(client) != [("opened", "failed", message.MAX_TRIES)]:
-        service.tell(told)
+        sending.tell(told)
         time.passes(HOUR)
     line = client.get("/health").json["components"]["incidents"]
     assert line["status"] == "degraded"
     assert "was given up: answered 500: said so." in line["detail"]
     resolve()
-    service.tell(told)
+    sending.tell(told)
     assert messages(client) == [("opened", "failed", message.MAX_TRIES)], "who never heard of it needs no end"
     open_one()
-    service.tell(told)
+    sending.tell(told)
     assert client.get("/health").json["components"]["incidents"]["status"] == "ok"
 
 
@@ -236,12 +236,12 @@ def test_the_end_waits_for_a_beginning_that_may_have_arrived(
 ) -> None:
     receiver.answers = [500]
     open_one()
-    service.tell(told)
+    sending.tell(told)
     resolve()
-    service.tell(told)
+    sending.tell(told)
     assert messages(client) == [("opened", "queued", 1), ("resolved", "queued", 0)]
     time.passes(5)
-    service.tell(told)
+    sending.tell(told)
     assert receiver.events == ["opened", "opened", "resolved"]
 
 
@@ -249,8 +249,8 @@ def test_an_address_that_is_named_no_more_is_given_up(
     told: Settings, receiver: Receiver, settings: Settings, client: FlaskClient
 ) -> None:
     open_one()
-    service.tell(told, stopping=lambda: True)
-    service.tell(settings)
+    sending.tell(told, stopping=lambda: True)
+    sending.tell(settings)
     (one,) = client.get("/incidents/1").json["messages"]
     assert (one["state"], one["attempts"]) == ("failed", 1)
     assert "MLPIPE_WEBHOOK_URLS does not name" in one["last_error"]
@@ -260,7 +260,7 @@ def test_a_private_address_is_refused_at_once_unless_it_is_allowed(
     told: Settings, receiver: Receiver, client: FlaskClient
 ) -> None:
     open_one()
-    service.tell(replace(told, webhook_allow_private=False))
+    sending.tell(replace(told, webhook_allow_private=False))
     (one,) = client.get("/incidents/1").json["messages"]
     assert (one["state"], receiver.got) == ("failed", [])
     assert "127.0.0.1 is a loopback address; MLPIPE_WEBHOOK_ALLOW_PRIVATE" in one["last_error"]
@@ -271,11 +271,11 @@ def test_a_private_address_is_refused_at_once_unless_it_is_allowed(
 
 def test_senders_at_once_send_once(told: Settings, receiver: Receiver, app: Flask) -> None:
     open_one()
-    results = threads.at_once(app, lambda _: service.tell(told), range(4))
+    results = threads.at_once(app, lambda _: sending.tell(told), range(4))
     assert threads.faults(results) == []
     assert receiver.events == ["opened"]
     resolve()
-    threads.at_once(app, lambda _: service.tell(told), range(4))
+    threads.at_once(app, lambda _: sending.tell(told), range(4))
     assert receiver.events == ["opened", "resolved"]
 
 
@@ -287,13 +287,13 @@ def test_a_message_whose_sender_died_is_sent_when_its_lease_has_ended(
 
     open_one()
     with monkeypatch.context() as patch:
-        patch.setattr(service, "_settle", dies)
+        patch.setattr(sending, "_settle", dies)
         with pytest.raises(SystemExit):
-            service.tell(told)
-    service.tell(told)
+            sending.tell(told)
+    sending.tell(told)
     assert receiver.events == ["opened"]
-    time.passes(service.LEASE_S)
-    service.tell(told)
+    time.passes(sending.LEASE_S)
+    sending.tell(told)
     assert receiver.events == ["opened", "opened"]
     assert messages(client) == [("opened", "sent", 2)]
 
@@ -302,16 +302,16 @@ def test_a_sender_that_was_overtaken_does_not_write_over_the_other(
     told: Settings, receiver: Receiver, client: FlaskClient, time: Time
 ) -> None:
     def overtaken(handler: BaseHTTPRequestHandler) -> None:
-        time.passes(service.LEASE_S)
+        time.passes(sending.LEASE_S)
         with receiver_app.app_context():
-            service.tell(told)
+            sending.tell(told)
         handler.send_response(500)
         handler.end_headers()
 
     receiver_app = client.application
     receiver.answers = [overtaken]
     open_one()
-    service.tell(told)
+    sending.tell(told)
     assert messages(client) == [("opened", "sent", 2)]
 
 
@@ -322,17 +322,17 @@ def test_a_mute_holds_messages_back_and_its_end_lets_what_still_matters_go(
     told: Settings, receiver: Receiver, client: FlaskClient, time: Time
 ) -> None:
     open_one()
-    service.tell(told)
+    sending.tell(told)
     client.post("/incidents/1/mute", json={"hours": 1})
     resolve()
     open_one()
     resolve()
     open_one()
     time.passes(HOUR - 1)
-    service.tell(told)
+    sending.tell(told)
     assert receiver.events == ["opened"]
     time.passes(1)
-    service.tell(told)
+    sending.tell(told)
     assert [(one["event"], one["incident"]) for one in receiver.messages] == [
         ("opened", 1),
         ("resolved", 1),
@@ -345,13 +345,13 @@ def test_a_mute_stops_what_is_being_tried_again_and_unmuting_goes_on(
 ) -> None:
     receiver.answers = [500]
     open_one()
-    service.tell(told)
+    sending.tell(told)
     client.post("/incidents/1/mute", json={"hours": 1})
     time.passes(60)
-    service.tell(told)
+    sending.tell(told)
     assert len(receiver.got) == 1
     client.post("/incidents/1/unmute")
-    service.tell(told)
+    sending.tell(told)
     assert len(receiver.got) == 2
 
 

@@ -6,7 +6,7 @@ import alembic.command
 import sqlalchemy as sa
 
 from mlpipe import db
-from mlpipe.incidents import service
+from mlpipe.incidents import sending, service
 from mlpipe.settings import Settings
 from tests.trained import opened
 
@@ -21,7 +21,7 @@ def test_incidents_that_were_there_begin_their_history_and_are_not_told(empty_da
             connection.execute(sa.text(f"{BEFORE} ('drift', 'resolved', 'x', 1, 2, 2, 1, '{{}}')"))
             connection.execute(sa.text(f"{BEFORE} ('drift', 'open', 'y', 3, 3, NULL, 1, '{{}}')"))
         db.upgrade(app, settings)
-        assert service.tell(settings) == 0
+        assert sending.tell(settings) == 0
         events = [[step["event"] for step in service.look(number)["history"]] for number in (1, 2)]
         assert events == [["opened", "resolved"], ["opened"]]
         assert service.acknowledge(2, by="Ada", note=None)["messages"] == []
