@@ -203,7 +203,7 @@ def _look(connection: db.Connection, known: Known, rule: drop.Rule) -> _Finding 
         return f"{len(first):,} of the {drop.LARGEST:,} labelled predictions are here that others can be compared with."
     fresh = rows
     if baseline.source == "first_labelled":
-        fresh = [row for row in rows if place(row) > place(first[-1])]
+        fresh = [row for row in rows if _place(row) > _place(first[-1])]
     windows = drop.compare(_errors(fresh, known.task), baseline, rule)
     if not windows:
         return (
@@ -216,17 +216,15 @@ def _look(connection: db.Connection, known: Known, rule: drop.Rule) -> _Finding 
     return _Finding(known, rows, baseline, windows, _trust(known, rows, rule), said)
 
 
-def place(row: Any) -> tuple[int, int]:
-    """Return the place of a labelled prediction in the order of predictions."""
+def _place(row: Any) -> tuple[int, int]:
     return row.prediction_id, row.position
 
 
 def _errors(rows: Sequence[Any], task: drop.Task) -> Floats:
-    return hours.errors(labels(rows), task)
+    return hours.errors(_labels(rows), task)
 
 
-def labels(rows: Sequence[Any]) -> hours.Labels:
-    """Return label rows as columns."""
+def _labels(rows: Sequence[Any]) -> hours.Labels:
     return hours.Labels(
         at_us=np.array([row.predicted_at for row in rows], dtype=np.int64),
         label=np.array([row.label for row in rows], dtype=np.float64),
@@ -238,7 +236,7 @@ def _trust(known: Known, rows: Sequence[Any], rule: drop.Rule) -> dict[str, Any]
     if known.estimator is None or known.reference is None:
         return told(None, known)
     block = np.frombuffer(b"".join(row.block for row in rows)).reshape(len(rows), -1)
-    known_rows = labels(rows)
+    known_rows = _labels(rows)
     expected = known.estimator.expect(known_rows.output, block)
     if known.task == "classification":
         expected = 1 - expected

@@ -69,38 +69,44 @@ def _estimate(serving: quality.Known, last: Any) -> dict[str, Any]:
 
 
 def _listed(connection: db.Connection, watch: quality.Watch, task: drop.Task, wanted: Page) -> dict[str, Any]:
-    since, until = wanted.since_us // hours.HOUR_US, -(-wanted.until_us // hours.HOUR_US)
-    span = (since * hours.HOUR_US, until * hours.HOUR_US)
+    span = (wanted.since_us // hours.HOUR_US * hours.HOUR_US, -(-wanted.until_us // hours.HOUR_US) * hours.HOUR_US)
     asked = predictions.requests_between(connection, *span, limit=MAX_REQUESTS)
     labelled = predictions.labels_between(connection, *span, limit=MAX_LABELS)
-    if not asked:
+    if not len(asked):
         return {"items": [], "next": None}
-    newest = asked[0].predicted_at // hours.HOUR_US
-    first = max(since, _first_whole(asked, MAX_REQUESTS), _first_whole(labelled, MAX_LABELS))
-    start = min(first, newest) * hours.HOUR_US
-    known = {version: watch.known(connection, version) for version in {row.model_version for row in asked}}
-    own = {version for version, found in known.items() if found.task == task}
-    asked = [row for row in asked[::-1] if row.predicted_at >= start and row.model_version in own]
-    labelled = [row for row in labelled if row.predicted_at >= start and row.model_version in own]
-    requests = _requests(asked)
-    taus = {version: known[version].baselines[0].tau for version in own if known[version].reference}
-    found = hours.by_hour(requests, quality.labels(sorted(labelled, key=quality.place)), task, taus)
+    newest = int(asked[0, 0]) // hours.HOUR_US * hours.HOUR_US
+    whole = max(span[0], _first_whole(asked, MAX_REQUESTS), _first_whole(labelled, MAX_LABELS))
+    start = min(whole, newest)
+    known = {version: watch.known(connection, version) for version in np.unique(asked[:, 2]).astype(int).tolist()}
+    own = [version for version, found in known.items() if found.task == task]
+    requests = _requests(asked[(asked[:, 0] >= start) & np.isin(asked[:, 2], own)])
+    labels = _labels(labelled[(labelled[:, 0] >= start) & np.isin(labelled[:, 3], own)])
+    found = hours.by_hour(requests, labels, task, _taus(known))
     shown = found[: wanted.limit]
     expected = _expected(connection, known, requests, shown)
-    items = [_hour(hour, task, expected.get(hour.at_us)) | {"partial": first > newest} for hour in shown]
+    items = [_hour(hour, task, expected.get(hour.at_us)) | {"partial": whole > newest} for hour in shown]
     more = len(found) > len(shown) or start > span[0]
     oldest = shown[-1].at_us if shown else start
     return {"items": items, "next": str(oldest // hours.HOUR_US) if more else None}
 
 
-def _first_whole(rows: Sequence[Any], most: int) -> int:
+def _first_whole(rows: NDArray[np.float64], most: int) -> int:
     """Return the first hour that is whole among rows that were cut at `most`, newest first."""
-    return rows[-1].predicted_at // hours.HOUR_US + 1 if len(rows) == most else 0
+    return (int(rows[-1, 0]) // hours.HOUR_US + 1) * hours.HOUR_US if len(rows) == most else 0
 
 
-def _requests(rows: Sequence[Any]) -> hours.Requests:
-    columns = np.array([(row.id, row.predicted_at, row.model_version, row.n_rows) for row in rows], dtype=np.int64)
-    return hours.Requests(*columns.reshape(-1, 4).T)
+def _requests(rows: NDArray[np.float64]) -> hours.Requests:
+    at_us, number, version, n_rows = rows[np.argsort(rows[:, 1])].T.astype(np.int64)
+    return hours.Requests(number, at_us, version, n_rows)
+
+
+def _labels(rows: NDArray[np.float64]) -> hours.Labels:
+    rows = rows[np.lexsort((rows[:, 2], rows[:, 1]))]
+    return hours.Labels(rows[:, 0].astype(np.int64), label=rows[:, 4], output=rows[:, 5])
+
+
+def _taus(known: dict[int, quality.Known]) -> dict[int, float]:
+    return {version: found.reference.tau for version, found in known.items() if found.reference is not None}
 
 
 def _expected(

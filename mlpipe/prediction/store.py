@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -309,12 +310,12 @@ def _labelled(version: int, query: sa.Select[Any], *, newest: bool, limit: int) 
     return own.order_by(*((column.desc() for column in order) if newest else order)).limit(limit)
 
 
-def labels_between(connection: sa.Connection, since_us: int, until_us: int, *, limit: int) -> list[sa.Row[Any]]:
+def labels_between(connection: sa.Connection, since_us: int, until_us: int, *, limit: int) -> Floats:
     """Return the newest labelled predictions of a time, newest first.
 
     Returns
     -------
-    list of rows
+    float64 (n, 6)
         ``predicted_at, prediction_id, position, model_version, label, output`` of labels that count now.
     """
     table = prediction_labels.c
@@ -322,15 +323,27 @@ def labels_between(connection: sa.Connection, since_us: int, until_us: int, *, l
         table.predicted_at, table.prediction_id, table.position, table.model_version, table.label, table.output
     )
     during = query.where(table.predicted_at >= since_us, table.predicted_at < until_us, table.current)
-    return list(connection.execute(during.order_by(table.predicted_at.desc()).limit(limit)))
+    return _matrix(connection, during.order_by(table.predicted_at.desc()).limit(limit), 6)
 
 
-def requests_between(connection: sa.Connection, since_us: int, until_us: int, *, limit: int) -> list[sa.Row[Any]]:
-    """Return ``id, predicted_at, model_version, n_rows`` of the newest requests of a time, newest first."""
+def requests_between(connection: sa.Connection, since_us: int, until_us: int, *, limit: int) -> Floats:
+    """Return the newest requests of a time, newest first.
+
+    Returns
+    -------
+    float64 (n, 4)
+        ``predicted_at, id, model_version, n_rows``.
+    """
     table = predictions.c
-    query = sa.select(table.id, table.predicted_at, table.model_version, table.n_rows)
+    query = sa.select(table.predicted_at, table.id, table.model_version, table.n_rows)
     during = query.where(table.predicted_at >= since_us, table.predicted_at < until_us)
-    return list(connection.execute(during.order_by(table.predicted_at.desc()).limit(limit)))
+    return _matrix(connection, during.order_by(table.predicted_at.desc()).limit(limit), 4)
+
+
+def _matrix(connection: sa.Connection, query: sa.Select[Any], width: int) -> Floats:
+    """Return numbers as a matrix: whole ones are exact up to 2^53, which times in microseconds stay under."""
+    rows = connection.execute(query).all()
+    return np.fromiter(itertools.chain.from_iterable(rows), np.float64, len(rows) * width).reshape(-1, width)
 
 
 def first_rows(connection: sa.Connection, ids: Sequence[int], block: str, *, n: int) -> list[sa.Row[Any]]:
