@@ -103,11 +103,10 @@ class Monitor:
             baseline.reference,
             window.X,
             summarise(window.outputs, window.probabilities),
-            threshold=settings.threshold,
-            alpha=settings.alpha,
-            window_size=settings.window_size,
-            min_samples=settings.min_samples,
+            rule=rule(settings),
             importance=baseline.importance,
+            at=window.predicted_at,
+            now=clock.now_us(),
         )
         return _store(report, window, active.version, job_id, holder)
 
@@ -118,6 +117,7 @@ class Monitor:
                 jobs.finish(connection, job_id, holder, state="done", outcome="waiting_for_data", sentence=sentence)
         now = clock.iso(clock.now_us())
         empty: dict[str, Any] = {"score": None, "rows": 0, "features": [], "prediction": None, "notes": []}
+        empty |= dict.fromkeys(("since", "relations", "segments", "quality"))
         head = {
             "verdict": "waiting_for_data",
             "checked_at": now,
@@ -152,6 +152,11 @@ def _prepare(
         prediction_kind="category" if len(classes) > 2 else "numeric",
         n_bins=settings.n_bins,
     )
+
+
+def rule(settings: Settings) -> reports.Rule:
+    """Return what the settings want a verdict to be reached with."""
+    return reports.Rule(settings.threshold, settings.alpha, settings.window_size, settings.min_samples)
 
 
 def summarise(outputs: Floats, probabilities: Floats | None) -> Floats:
@@ -197,6 +202,7 @@ def _store(
         "features": [asdict(feature) for feature in report.features],
         "prediction": None if report.prediction is None else asdict(report.prediction),
         "notes": list(report.notes),
+        "since": None if report.since is None else report.since.at,
     }
     with db.transaction() as connection:
         report_id = store.add(connection, values)
@@ -252,9 +258,13 @@ def as_json(row: Any) -> dict[str, Any]:
         "first_prediction": row.first_prediction,
         "last_prediction": row.last_prediction,
         "sentence": row.sentence,
+        "since": clock.iso(row.since),
         "features": row.features,
         "prediction": row.prediction,
         "notes": row.notes,
+        "relations": row.relations,
+        "segments": row.segments,
+        "quality": row.quality,
     }
 
 

@@ -14,6 +14,7 @@ from mlpipe import clock, db
 from mlpipe.prediction.tables import prediction_labels, predictions
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 KEYS_A_QUERY = 500
 """Ids in one IN list."""
@@ -47,11 +48,18 @@ class Logged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Newest rows that a version has answered, oldest first: arrays as in `Logged`, and the ids at both ends."""
+    """Newest rows that a version has answered, oldest first: arrays as in `Logged`, and the ids at both ends.
+
+    Attributes
+    ----------
+    predicted_at : int64 (n,)
+        When each row was answered, microseconds since 1970.
+    """
 
     X: Floats
     outputs: Floats
     probabilities: Floats | None
+    predicted_at: Ints
     first: int
     last: int
 
@@ -139,9 +147,15 @@ def _window(rows: Sequence[sa.Row[Any]], n: int) -> Window:
         X=np.concatenate([part.X for part in parts])[-n:],
         outputs=np.concatenate([part.outputs for part in parts])[-n:],
         probabilities=probabilities,
+        predicted_at=_times(parts)[-n:],
         first=parts[0].id,
         last=parts[-1].id,
     )
+
+
+def _times(parts: Sequence[Logged]) -> Ints:
+    moments = np.array([part.predicted_at for part in parts], dtype=np.int64)
+    return np.repeat(moments, [len(part.X) for part in parts])
 
 
 # Labels ---------------------------------------------------------------------------------------------------------
