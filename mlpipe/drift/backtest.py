@@ -142,7 +142,7 @@ class _Judge:
             window = predictions.window(connection, occasion.version, n, upto=occasion.upto)
         if window is None:
             raise errors.TooFewSamples("The prediction log lost its rows between two looks; try again.")
-        report = service.judge(baseline, window, self._settings)
+        report = service.judge(baseline, window, self._settings, now=occasion.at)
         return _check(occasion, report.verdict, sentence=report.sentence, rows=report.n_rows, score=report.score)
 
     def _load(self, version: int) -> service.Baseline | None:

@@ -100,7 +100,7 @@ class Monitor:
         if window is None:
             raise errors.TooFewSamples("The prediction log lost its rows between two looks; check again.")
         baseline = self._load(active.version, schema, settings)
-        report = judge(baseline, window, settings)
+        report = judge(baseline, window, settings, now=clock.now_us())
         return _store(report, window, active.version, job_id, holder)
 
     def _wait(
@@ -114,6 +114,7 @@ class Monitor:
                 jobs.finish(connection, job_id, holder, **ended, result=looked)
         now = clock.iso(clock.now_us())
         empty: dict[str, Any] = {"score": None, "rows": 0, "features": [], "prediction": None, "notes": []}
+        empty |= dict.fromkeys(("since", "relations", "segments", "quality"))
         head = {
             "verdict": "waiting_for_data",
             "checked_at": now,
@@ -145,17 +146,16 @@ def load_baseline(models: Path, version: int, schema: Schema, settings: Settings
     return Baseline(version, schema.columns, _prepare(arrays, row, schema, settings), arrays["importance"])
 
 
-def judge(baseline: Baseline, window: predictions.Window, settings: Settings) -> reports.Report:
-    """Judge a window under the settings: what a check does, and what a replay does again."""
+def judge(baseline: Baseline, window: predictions.Window, settings: Settings, *, now: int) -> reports.Report:
+    """Judge a window under the settings, as of a time: what a check does, and what a replay does again."""
     return verdict.judge(
         baseline.reference,
         window.X,
         summarise(window.outputs, window.probabilities),
-        threshold=settings.threshold,
-        alpha=settings.alpha,
-        window_size=settings.window_size,
-        min_samples=settings.min_samples,
+        rule=rule(settings),
         importance=baseline.importance,
+        at=window.predicted_at,
+        now=now,
     )
 
 
@@ -172,6 +172,11 @@ def _prepare(
         prediction_kind="category" if len(classes) > 2 else "numeric",
         n_bins=settings.n_bins,
     )
+
+
+def rule(settings: Settings) -> reports.Rule:
+    """Return what the settings want a verdict to be reached with."""
+    return reports.Rule(settings.threshold, settings.alpha, settings.window_size, settings.min_samples)
 
 
 def summarise(outputs: Floats, probabilities: Floats | None) -> Floats:
@@ -218,6 +223,7 @@ def _store(
         "features": [asdict(feature) for feature in report.features],
         "prediction": None if report.prediction is None else asdict(report.prediction),
         "notes": list(report.notes),
+        "since": None if report.since is None else report.since.at,
     }
     with db.transaction() as connection:
         report_id = store.add(connection, values)
@@ -273,9 +279,13 @@ def as_json(row: Any) -> dict[str, Any]:
         "first_prediction": row.first_prediction,
         "last_prediction": row.last_prediction,
         "sentence": row.sentence,
+        "since": clock.iso(row.since),
         "features": row.features,
         "prediction": row.prediction,
         "notes": row.notes,
+        "relations": row.relations,
+        "segments": row.segments,
+        "quality": row.quality,
     }
 
 

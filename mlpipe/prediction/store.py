@@ -14,6 +14,7 @@ from mlpipe import clock, db
 from mlpipe.prediction.tables import prediction_labels, predictions
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 KEYS_A_QUERY = 500
 """Ids in one IN list."""
@@ -47,11 +48,18 @@ class Logged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Newest rows that a version has answered, oldest first: arrays as in `Logged`, and the ids at both ends."""
+    """Newest rows that a version has answered, oldest first: arrays as in `Logged`, and the ids at both ends.
+
+    Attributes
+    ----------
+    predicted_at : int64 (n,)
+        When each row was answered, microseconds since 1970.
+    """
 
     X: Floats
     outputs: Floats
     probabilities: Floats | None
+    predicted_at: Ints
     first: int
     last: int
 
@@ -170,6 +178,7 @@ def _window(rows: Sequence[sa.Row[Any]], n: int) -> Window:
         X=_block(b"".join(row.features for row in rows), total)[-n:],
         outputs=np.frombuffer(b"".join(row.outputs for row in rows))[-n:],
         probabilities=probabilities,
+        predicted_at=np.repeat([row.predicted_at for row in rows], [row.n_rows for row in rows])[-n:],
         first=rows[0].id,
         last=rows[-1].id,
     )
