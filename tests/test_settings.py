@@ -113,3 +113,11 @@ def test_settings_that_are_changed_must_go_together() -> None:
     assert settings.altered(load(), min_samples=50).min_samples == 50
     with pytest.raises(errors.InvalidSetting, match="no window could ever be tested"):
         settings.altered(load(), min_samples=2000)
+
+
+def test_segments_are_columns_of_which_there_are_few() -> None:
+    assert load().segment_columns == ()
+    assert load(MLPIPE_SEGMENTS=" carrier, origin,").segment_columns == ("carrier", "origin")
+    for wrong in ("a,b,c,d", "a,a"):
+        with pytest.raises(errors.InvalidSetting, match="name at most 3 columns, each once"):
+            load(MLPIPE_SEGMENTS=wrong)
