@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import astuple
 
@@ -33,10 +34,10 @@ def why(reason: str) -> str:
 
     Examples
     --------
-    >>> why("Drift: temp moved by +1.4 sd: PSI 1.2, alarm at 0.05 (adjusted p 1e-9). On the same 500 rows ...")
+    >>> why("Drift: temp moved by +1.4 sd since 14:05 UTC (PSI 1.2, adjusted p 1e-9). On the same 500 rows ...")
     'temp moved by +1.4 sd'
     """
-    short = reason.removeprefix("Drift: ").split(": ")[0].split(". ")[0]
+    short = re.split(r" since | \(|: |\. ", reason.removeprefix("Drift: "))[0]
     return short if len(short) <= LONGEST_REASON else short[: LONGEST_REASON - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 

@@ -21,6 +21,9 @@ WORKERS_VARIABLE = "WEB_CONCURRENCY"
 SHORTEST_SECRET = 16
 """Characters under which the key of a signature can be guessed."""
 
+MAX_SEGMENT_COLUMNS = 3
+"""Each splits all rows once more, so a check costs as much again for each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -90,6 +93,11 @@ class Settings:
     )
     check_interval: float = _setting(300.0, "Time between two drift checks.", unit="seconds", low=1.0, high=86_400.0)
     n_bins: int = _setting(10, "Cells of a numeric feature for PSI and chi-square.", low=2, high=100)
+    segments: str = _setting(
+        "",
+        "Columns that split the drift report, at most 3 names separated by commas: drift and quality are told for each "
+        "of their values. None by default: only you know which parts of your traffic must not be averaged away.",
+    )
     reference_size: int = _setting(
         0,
         "Newest training rows that the traffic is compared with; 0 means 10 x window_size.",
@@ -252,7 +260,16 @@ class Settings:
     @property
     def binds(self) -> list[str]:
         """The addresses of `bind`, one by one."""
-        return [part.strip() for part in self.bind.split(",") if part.strip()]
+        return _parts(self.bind)
+
+    @property
+    def segment_columns(self) -> tuple[str, ...]:
+        """The columns of `segments`, one by one."""
+        return tuple(_parts(self.segments))
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def variable(name: str) -> str:
@@ -381,6 +398,11 @@ def _checked_together(settings: Settings) -> Settings:
     if not settings.model_name.strip():
         raise errors.InvalidSetting("MLPIPE_MODEL_NAME is empty; give the model a name.")
     _check_webhooks(settings)
+    columns = settings.segment_columns
+    if len(set(columns)) > MAX_SEGMENT_COLUMNS or len(set(columns)) < len(columns):
+        raise errors.InvalidSetting(
+            f"MLPIPE_SEGMENTS={settings.segments!r}: name at most {MAX_SEGMENT_COLUMNS} columns, each once."
+        )
     url = settings.database_url
     if url and not url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
         raise errors.InvalidSetting(

@@ -140,3 +140,11 @@ def test_silent_checks_are_at_least_four_intervals_unless_off() -> None:
     assert load().checks_silent_limit_s == 1200
     assert load(MLPIPE_CHECK_INTERVAL="3600").checks_silent_limit_s == 4 * 3600
     assert load(MLPIPE_CHECKS_SILENT_S="0").checks_silent_limit_s == 0
+
+
+def test_segments_are_columns_of_which_there_are_few() -> None:
+    assert load().segment_columns == ()
+    assert load(MLPIPE_SEGMENTS=" carrier, origin,").segment_columns == ("carrier", "origin")
+    for wrong in ("a,b,c,d", "a,a"):
+        with pytest.raises(errors.InvalidSetting, match="name at most 3 columns, each once"):
+            load(MLPIPE_SEGMENTS=wrong)

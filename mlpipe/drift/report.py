@@ -5,6 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+THRESHOLD = 0.05
+"""Drift score above which a check alarms: a mean shift of 0.22 sd."""
+
+ALPHA = 0.001
+"""False alarms per check: one in 1,000, a false retraining every 3.5 days at 288 checks a day."""
+
+WINDOW_SIZE = 1000
+"""Rows of the largest window."""
+
+MIN_SAMPLES = 100
+"""Rows below which no window is tested."""
+
 Verdict = Literal["stable", "drift", "harmless"]
 
 
@@ -91,6 +103,22 @@ class FeatureResult:
 
 
 @dataclass(frozen=True)
+class Since:
+    """From when the worst moved column has moved.
+
+    Parameters
+    ----------
+    at : int
+        Microseconds since 1970, of the first row that has moved.
+    earlier : bool
+        Whether that is the first row at hand: it may have begun before.
+    """
+
+    at: int
+    earlier: bool
+
+
+@dataclass(frozen=True)
 class Report:
     """One check.
 
@@ -110,8 +138,10 @@ class Report:
         Worst first.
     prediction : FeatureResult or None
         The model's own output.
+    since : Since or None
+        From when the worst moved column has moved; None when nothing has, or the rows have no times.
     sentence : str
-        At most 200 characters.
+        At most 240 characters.
     notes : tuple of str
         What a reader must know beside it.
     """
@@ -124,13 +154,32 @@ class Report:
     n_rows: int
     features: tuple[FeatureResult, ...]
     prediction: FeatureResult | None
+    since: Since | None
     sentence: str
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a verdict is reached with: the score that alarms, and the false alarms per check."""
+    """What a verdict is reached with.
 
-    threshold: float
-    alpha: float
+    Parameters
+    ----------
+    threshold : float
+        Drift score above which a check alarms.
+    alpha : float
+        False alarms per check.
+    window_size : int
+        Rows of the largest window; halves, quarters and eighths are tested beside it.
+    min_samples : int
+        Rows below which no window is tested.
+    """
+
+    threshold: float = THRESHOLD
+    alpha: float = ALPHA
+    window_size: int = WINDOW_SIZE
+    min_samples: int = MIN_SAMPLES
+
+
+RULE = Rule()
+"""The defaults."""

@@ -6,13 +6,13 @@ import logging
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlpipe import clock, db, errors
-from mlpipe.drift import quality, store, verdict
+from mlpipe.drift import quality, segments, splitting, store, verdict
 from mlpipe.drift import reference as references
 from mlpipe.drift import report as reports
 from mlpipe.features import store as features
@@ -44,6 +44,7 @@ class Baseline:
     columns: tuple[Column, ...]
     reference: references.Reference
     importance: Floats
+    splits: segments.Splits | None
 
 
 class Monitor:
@@ -103,8 +104,17 @@ class Monitor:
         if window is None:
             raise errors.TooFewSamples("The prediction log lost its rows between two looks; check again.")
         baseline = self._load(active.version, schema, settings)
-        report = judge(baseline, window, settings)
-        return _store(report, window, active.version, job_id, holder)
+        report = judge(baseline, window, settings, now=clock.now_us())
+        parts = splitting.split(
+            baseline.splits,
+            window,
+            summarise(window.outputs, window.probabilities),
+            version=active.version,
+            whole=report.verdict,
+            rule=rule(settings),
+            importance=baseline.importance,
+        )
+        return _store(report, parts, window, version=active.version, job_id=job_id, holder=holder)
 
     def _wait(
         self, sentence: str, job_id: int | None, holder: str, looked: dict[str, int] | None = None
@@ -117,6 +127,7 @@ class Monitor:
                 jobs.finish(connection, job_id, holder, **ended, result=looked)
         now = clock.iso(clock.now_us())
         empty: dict[str, Any] = {"score": None, "rows": 0, "features": [], "prediction": None, "notes": []}
+        empty |= dict.fromkeys(("since", "relations", "segments", "quality"))
         head = {
             "verdict": "waiting_for_data",
             "checked_at": now,
@@ -144,37 +155,43 @@ def load_baseline(models: Path, version: int, schema: Schema, settings: Settings
         row = versions.get(connection, version)
     if row is None:
         raise errors.NotFound(f"Version {version} has no row.")
-    arrays = artifacts.load_reference(registry.folder(models, version), row.files)
-    return Baseline(version, schema.columns, _prepare(arrays, row, schema, settings), arrays["importance"])
+    kept = artifacts.load_reference(registry.folder(models, version), row.files)
+    outputs, kind = _reference_outputs(kept, row)
+    reference = references.prepare(
+        kept["X"], schema.columns, predictions=outputs, prediction_kind=kind, n_bins=settings.n_bins
+    )
+    splits = splitting.prepare(kept["X"], outputs, kind, schema=schema, settings=settings)
+    return Baseline(version, schema.columns, reference, kept["importance"], splits)
 
 
-def judge(baseline: Baseline, window: predictions.Window, settings: Settings) -> reports.Report:
-    """Judge a window under the settings: what a check does, and what a replay does again."""
+def judge(baseline: Baseline, window: predictions.Window, settings: Settings, *, now: int) -> reports.Report:
+    """Judge a window under the settings, as of a time: what a check does, and what a replay does again."""
     return verdict.judge(
         baseline.reference,
         window.X,
         summarise(window.outputs, window.probabilities),
-        threshold=settings.threshold,
-        alpha=settings.alpha,
-        window_size=settings.window_size,
-        min_samples=settings.min_samples,
+        rule=rule(settings),
         importance=baseline.importance,
+        at=window.predicted_at,
+        now=now,
     )
 
 
-def _prepare(
-    kept: dict[str, NDArray[Any]], row: versions.Version, schema: Schema, settings: Settings
-) -> references.Reference:
+def _reference_outputs(
+    kept: dict[str, NDArray[Any]], row: versions.Version
+) -> tuple[Floats, Literal["numeric", "category"]]:
+    """Return what the version answers to its reference rows, as `summarise` does for the window's, and its kind."""
     classes = np.asarray(row.parameters["classes"], dtype=np.float64)
     scores = kept["scores"]
-    outputs = classes[np.nan_to_num(scores).argmax(axis=1)] if len(classes) else scores
-    return references.prepare(
-        kept["X"],
-        schema.columns,
-        predictions=summarise(outputs, scores if len(classes) else None),
-        prediction_kind="category" if len(classes) > 2 else "numeric",
-        n_bins=settings.n_bins,
-    )
+    if not len(classes):
+        return scores, "numeric"
+    outputs = classes[np.nan_to_num(scores).argmax(axis=1)]
+    return summarise(outputs, scores), "category" if len(classes) > 2 else "numeric"
+
+
+def rule(settings: Settings) -> reports.Rule:
+    """Return what the settings want a verdict to be reached with."""
+    return reports.Rule(settings.threshold, settings.alpha, settings.window_size, settings.min_samples)
 
 
 def summarise(outputs: Floats, probabilities: Floats | None) -> Floats:
@@ -206,7 +223,13 @@ def too_few(n: int, settings: Settings) -> str:
 
 
 def _store(
-    report: reports.Report, window: predictions.Window, version: int, job_id: int | None, holder: str
+    report: reports.Report,
+    parts: dict[str, Any] | None,
+    window: predictions.Window,
+    *,
+    version: int,
+    job_id: int | None,
+    holder: str,
 ) -> dict[str, Any]:
     values = {
         "model_version": version,
@@ -220,7 +243,9 @@ def _store(
         "sentence": report.sentence,
         "features": [asdict(feature) for feature in report.features],
         "prediction": None if report.prediction is None else asdict(report.prediction),
-        "notes": list(report.notes),
+        "notes": [*report.notes, *(parts["notes"] if parts else [])],
+        "segments": parts,
+        "since": None if report.since is None else report.since.at,
     }
     with db.transaction() as connection:
         report_id = store.add(connection, values)
@@ -276,9 +301,13 @@ def as_json(row: Any) -> dict[str, Any]:
         "first_prediction": row.first_prediction,
         "last_prediction": row.last_prediction,
         "sentence": row.sentence,
+        "since": clock.iso(row.since),
         "features": row.features,
         "prediction": row.prediction,
         "notes": row.notes,
+        "relations": row.relations,
+        "segments": row.segments,
+        "quality": row.quality,
     }
 
 

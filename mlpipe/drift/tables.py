@@ -23,6 +23,10 @@ drift_reports = sa.Table(
     sa.Column("features", sa.JSON, nullable=False),
     sa.Column("prediction", sa.JSON),
     sa.Column("notes", sa.JSON, nullable=False),
+    sa.Column("since", sa.BigInteger, comment="of the first row that has moved"),
+    sa.Column("relations", sa.JSON),
+    sa.Column("segments", sa.JSON),
+    sa.Column("quality", sa.JSON),
     sa.Index("drift_reports_time", "checked_at"),
     sa.UniqueConstraint("model_version", "last_prediction", name="drift_reports_one_a_window"),
 )

@@ -10,22 +10,10 @@ import numpy as np
 
 from mlpipe.drift import reference as references
 from mlpipe.drift import words
-from mlpipe.drift.detectors import DETECTORS, trials
+from mlpipe.drift.detectors import DETECTORS, change_point, trials
 from mlpipe.drift.detectors.comparison import Comparison
-from mlpipe.drift.detectors.descriptor import Floats, Outcome
-from mlpipe.drift.report import Cells, FeatureResult, Report, Rule, Verdict
-
-THRESHOLD = 0.05
-"""Drift score above which a check alarms: a mean shift of 0.22 sd."""
-
-ALPHA = 0.001
-"""False alarms per check: one in 1,000, a false retraining every 3.5 days at 288 checks a day."""
-
-WINDOW_SIZE = 1000
-"""Rows of the largest window."""
-
-MIN_SAMPLES = 100
-"""Rows below which no window is tested."""
+from mlpipe.drift.detectors.descriptor import Floats, Ints, Outcome
+from mlpipe.drift.report import RULE, Cells, FeatureResult, Report, Rule, Since, Verdict
 
 WINDOW_PARTS = (1, 2, 4, 8)
 """Windows are window_size over these: a large shift is seen in few rows, a small one needs many."""
@@ -42,11 +30,10 @@ def judge(
     X: Floats,
     predictions: Floats | None,
     *,
-    threshold: float = THRESHOLD,
-    alpha: float = ALPHA,
-    window_size: int = WINDOW_SIZE,
-    min_samples: int = MIN_SAMPLES,
+    rule: Rule = RULE,
     importance: Floats | None = None,
+    at: Ints | None = None,
+    now: int | None = None,
 ) -> Report:
     """Tell whether the newest rows moved away from the reference: far enough, and not by chance.
 
@@ -58,17 +45,15 @@ def judge(
         Newest rows in time order; give up to 4 * window_size of them.
     predictions : (n,) float64 or None
         The model's output for these rows, in the form of the reference's; ignored if that has none.
-    threshold : float
-        Drift score above which a check alarms.
-    alpha : float
-        False alarms per check.
-    window_size : int
-        Rows of the largest window; halves, quarters and eighths are tested beside it.
-    min_samples : int
-        Rows below which no window is tested.
+    rule : Rule
+        Threshold, alpha and the windows' sizes.
     importance : (d,) float64 or None
         The model's importances, in any unit. Orders the features, and lets a drift in unused ones be
         harmless.
+    at : (n,) int64 or None
+        When each row was answered, microseconds since 1970; without it the report has no `since`.
+    now : int or None
+        The present, for "14:05" or "yesterday" in the sentence; None is the newest row's time.
 
     Returns
     -------
@@ -98,16 +83,30 @@ def judge(
     >>> judge(kept, rng.normal(1, 1, size=(1000, 1)), None).verdict
     'drift'
     """
-    values = _newest(reference, X, predictions, rows=MAX_GROWTH * window_size)
-    if values.shape[1] < min_samples:
-        raise ValueError(f"A check needs {min_samples} rows, got {values.shape[1]}.")
+    values = _newest(reference, X, predictions, rows=MAX_GROWTH * rule.window_size)
+    if values.shape[1] < rule.min_samples:
+        raise ValueError(f"A check needs {rule.min_samples} rows, got {values.shape[1]}.")
     taus = _taus(reference, values)
-    sizes = [window_sizes(values.shape[1], tau, window_size, min_samples) for tau in taus]
+    sizes = [window_sizes(values.shape[1], tau, rule.window_size, rule.min_samples) for tau in taus]
     placed = references.place(reference, values[:, -max(map(max, sizes)) :])
-    rule = Rule(threshold=threshold, alpha=alpha)
     tried = _trials(reference, placed, taus, sizes)
     results = _results(reference, tried, rule, _portions(importance, reference.n_features))
-    return _report(reference, results, rule, n_rows=len(X))
+    moved = [result for result in _worst_first(results) if _moved(result, rule)]
+    verdict = _verdict(moved, results[-1] if reference.has_prediction else None)
+    since = None if at is None or not moved else _since(reference, values, results.index(moved[0]), at)
+    return Report(
+        verdict=verdict,
+        score=words.score(results),
+        score_ungated=max(result.psi_ungated for result in results),
+        threshold=rule.threshold,
+        alpha=rule.alpha,
+        n_rows=len(X),
+        features=tuple(_worst_first(results[: reference.n_features])),
+        prediction=results[-1] if reference.has_prediction else None,
+        since=since,
+        sentence=words.sentence(verdict, moved, results, rule, when=words.when(since, now)),
+        notes=words.notes(reference, results, rule),
+    )
 
 
 def window_sizes(n_rows: int, tau: float, window_size: int, min_samples: int) -> tuple[int, ...]:
@@ -266,22 +265,12 @@ def _p(outcome: Outcome, trial: int) -> float | None:
     return None if outcome.p_value is None else _known(outcome.p_value[trial])
 
 
-def _report(reference: references.Reference, results: Sequence[FeatureResult], rule: Rule, *, n_rows: int) -> Report:
-    prediction = results[-1] if reference.has_prediction else None
-    moved = [result for result in _worst_first(results) if _moved(result, rule)]
-    verdict = _verdict(moved, prediction)
-    return Report(
-        verdict=verdict,
-        score=words.score(results),
-        score_ungated=max(result.psi_ungated for result in results),
-        threshold=rule.threshold,
-        alpha=rule.alpha,
-        n_rows=n_rows,
-        features=tuple(_worst_first(results[: reference.n_features])),
-        prediction=prediction,
-        sentence=words.sentence(verdict, moved, results, rule),
-        notes=words.notes(reference, results, rule),
-    )
+def _since(reference: references.Reference, values: Floats, index: int, at: Ints) -> Since:
+    column = reference.columns[index]
+    rows = at[-values.shape[1] :]
+    tau = float(_taus(reference, values)[index])
+    place = change_point.turn(column.cut.place(values[index]), column.counts, tau)
+    return Since(at=int(rows[place]), earlier=place == 0)
 
 
 def _worst_first(results: Sequence[FeatureResult]) -> list[FeatureResult]:

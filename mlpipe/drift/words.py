@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import numpy as np
 
 from mlpipe.drift import reference as references
-from mlpipe.drift.report import FeatureResult, Rule, Verdict
+from mlpipe.drift.report import FeatureResult, Rule, Since, Verdict
 
 LONG_MEMORY = 10.0
 """tau above which a window of window_size rows is worth too few independent ones and may grow."""
@@ -38,7 +39,12 @@ MAX_NAMED = 3
 """Columns that a sentence or note names; the rest is counted."""
 
 MAX_NAME = 24
-"""Characters of a column's name in a sentence, which then stays under 200."""
+"""Characters of a column's name in a sentence."""
+
+MAX_SENTENCE = 240
+"""Characters of a sentence: it is a line of a log, a message and a tile."""
+
+MICROSECONDS = 1_000_000
 
 MINUS = "\N{MINUS SIGN}"
 """A true minus (pages/README.md, Words)."""
@@ -49,8 +55,33 @@ def score(results: Sequence[FeatureResult]) -> float:
     return max((result.psi_corrected for result in results if result.significant), default=0.0)
 
 
-def sentence(verdict: Verdict, moved: Sequence[FeatureResult], results: Sequence[FeatureResult], rule: Rule) -> str:
-    """Return the verdict in a sentence of at most 200 characters.
+def when(since: Since | None, now: int | None) -> str:
+    """Return from when something has moved, as it stands in a sentence; empty when that is not known.
+
+    Parameters
+    ----------
+    since : Since or None
+    now : int or None
+        The present, microseconds since 1970: a time of today goes without its date.
+
+    Examples
+    --------
+    >>> when(Since(at=3_600_000_000, earlier=False), now=7_200_000_000)
+    ' since 01:00 UTC'
+    >>> when(Since(at=3_600_000_000, earlier=True), now=100_000_000_000)
+    ' since before 1970-01-01 01:00 UTC'
+    """
+    if since is None:
+        return ""
+    moment = datetime.fromtimestamp(since.at // MICROSECONDS, UTC)
+    today = now is not None and moment.date() == datetime.fromtimestamp(now // MICROSECONDS, UTC).date()
+    return f" since {'before ' if since.earlier else ''}{moment:{'%H:%M' if today else '%Y-%m-%d %H:%M'}} UTC"
+
+
+def sentence(
+    verdict: Verdict, moved: Sequence[FeatureResult], results: Sequence[FeatureResult], rule: Rule, *, when: str = ""
+) -> str:
+    """Return the verdict in a sentence of at most 240 characters.
 
     Parameters
     ----------
@@ -61,15 +92,24 @@ def sentence(verdict: Verdict, moved: Sequence[FeatureResult], results: Sequence
         All of them.
     rule : Rule
         What the verdict was reached with.
+    when : str
+        From `when`, for the worst of them.
     """
     if verdict == "stable":
         return _stable_sentence(results, rule)
     if verdict == "harmless":
         return _harmless_sentence(moved)
     worst, others = moved[0], moved[1:]
-    evidence = f"(adjusted p {_small(worst.p_adjusted)}, {_rows(worst)})"
-    sentence = f"{_name(worst)} {_movement(worst)}: PSI {worst.psi_corrected:.2g}, alarm at {rule.threshold:g}"
-    return f"{sentence} {evidence}." + (f" Also {_names(others)}." if others else "")
+    evidence = f"(PSI {worst.psi_corrected:.2g}, adjusted p {_small(worst.p_adjusted)}, {_rows(worst)})"
+    sentence = f"{_name(worst)} {_movement(worst)}{when} {evidence}{_weight(worst)}."
+    if not others:
+        return sentence
+    named, counted = f"{sentence} Also {_names(others)}.", f"{sentence} Also {len(others)} more."
+    return named if len(named) <= MAX_SENTENCE else counted
+
+
+def _weight(result: FeatureResult) -> str:
+    return "" if result.importance is None else f"; it carries {_percent(result.importance)} of the importance"
 
 
 def _harmless_sentence(moved: Sequence[FeatureResult]) -> str:
@@ -103,7 +143,7 @@ def _may_have_moved(result: FeatureResult, rule: Rule) -> bool:
 def _movement(result: FeatureResult) -> str:
     before, now = result.reference_missing_share, result.missing_share
     if abs(now - before) > MISSING_PART * result.psi_corrected:
-        return f"is missing in {_percent(now)} of rows, was {_percent(before)}"
+        return f"is missing in {_percent(now)} of rows (was {_percent(before)})"
     if result.new_categories is not None:
         return _mixture(result.new_categories)
     if result.shift_sd is None:

@@ -15,6 +15,7 @@ from mlpipe import clock, db
 from mlpipe.prediction.tables import prediction_labels, predictions
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 KEYS_A_QUERY = 500
 """Ids in one IN list."""
@@ -48,13 +49,36 @@ class Logged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Newest rows that a version has answered, oldest first: arrays as in `Logged`, and the ids at both ends."""
+    """Newest rows that a version has answered, oldest first: arrays as in `Logged`, and the ids at both ends.
+
+    Attributes
+    ----------
+    predicted_at : int64 (n,)
+        When each row was answered, microseconds since 1970.
+    """
 
     X: Floats
     outputs: Floats
     probabilities: Floats | None
+    predicted_at: Ints
     first: int
     last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """Labelled predictions in the order in which they were made.
+
+    Attributes
+    ----------
+    X : float64 (n, d)
+    outputs, labels : float64 (n,)
+        What was answered, and what is true, as stored.
+    """
+
+    X: Floats
+    outputs: Floats
+    labels: Floats
 
 
 def append(row: dict[str, Any]) -> int:
@@ -171,6 +195,7 @@ def _window(rows: Sequence[sa.Row[Any]], n: int) -> Window:
         X=_block(b"".join(row.features for row in rows), total)[-n:],
         outputs=np.frombuffer(b"".join(row.outputs for row in rows))[-n:],
         probabilities=probabilities,
+        predicted_at=np.repeat([row.predicted_at for row in rows], [row.n_rows for row in rows])[-n:],
         first=rows[0].id,
         last=rows[-1].id,
     )
@@ -215,6 +240,28 @@ def labels(
         for row in connection.execute(query):
             found[row.prediction_id, row.position] = row
     return found
+
+
+def newest_labelled(connection: sa.Connection, version: int, n: int) -> Labelled | None:
+    """Return the newest n labelled predictions of a version, with the labels that count now; None without any."""
+    table = prediction_labels.c
+    width = sa.func.length(predictions.c.features, type_=sa.Integer) // predictions.c.n_rows
+    own = sa.func.substr(predictions.c.features, table.position * width + 1, width, type_=sa.LargeBinary)
+    query = (
+        sa.select(own.label("features"), table.output, table.label)
+        .join(predictions, predictions.c.id == table.prediction_id)
+        .where(table.model_version == version, table.current)
+        .order_by(table.prediction_id.desc(), table.position.desc())
+        .limit(n)
+    )
+    rows = connection.execute(query).all()[::-1]
+    if not rows:
+        return None
+    return Labelled(
+        X=_block(b"".join(row.features for row in rows), len(rows)),
+        outputs=np.array([row.output for row in rows], dtype=np.float64),
+        labels=np.array([row.label for row in rows], dtype=np.float64),
+    )
 
 
 def add_labels(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:

@@ -53,7 +53,7 @@ def closed_story() -> tuple[closure.Story, stream.Answers, list[int]]:
     answers = stream.Answers(ids=["1-0", "2-0"], p_late=[0.2, 0.9], version=[1, 2], clock=[(0.0, 0.0), (10.0, 600.0)])
     since, reason = (
         "1970-01-01T00:00:05Z",
-        "Drift: temp moved by +1.4 sd: PSI 1.2, alarm at 0.05. On the same 500 rows ...",
+        "Drift: temp moved by +1.4 sd since 14:05 UTC (PSI 1.2). On the same 500 rows ...",
     )
     story = closure.Story(
         history=[

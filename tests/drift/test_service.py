@@ -15,7 +15,19 @@ from mlpipe.registry import artifacts
 from mlpipe.settings import Settings
 from tests import threads, trained
 
-REPORT = {"verdict", "score", "checked_at", "model_version", "rows", "features", "sentence"}
+REPORT = {
+    "verdict",
+    "score",
+    "checked_at",
+    "model_version",
+    "rows",
+    "features",
+    "sentence",
+    "since",
+    "relations",
+    "segments",
+    "quality",
+}
 FEATURE = {"name", "psi", "psi_corrected", "noise_floor", "ks", "p_adjusted", "effective_rows"}
 
 
@@ -76,6 +88,16 @@ def test_moved_traffic_is_drift_and_asks_for_a_retraining(served: FlaskClient, r
     (incident,) = served.get("/incidents?state=open").json["items"]
     assert (incident["kind"], incident["evidence"]["report"]) == ("drift", report["id"])
     assert served.get("/ledger?kind=trigger").json["items"][0]["report_id"] == report["id"]
+
+
+def test_a_report_says_since_when(served: FlaskClient, rng: np.random.Generator) -> None:
+    ask(served, 200, rng)
+    assert served.post("/drift/check").json["since"] is None
+    ask(served, 200, rng, shift=3)
+    report = served.post("/drift/check").json
+    (moved,) = served.get("/predictions?limit=1").json["items"]
+    assert report["since"] == moved["predicted_at"]
+    assert f" since {moved['predicted_at'][11:16]} UTC (PSI " in report["sentence"]
 
 
 def test_a_report_has_the_members_of_the_contract(served: FlaskClient, rng: np.random.Generator) -> None:

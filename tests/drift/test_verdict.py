@@ -8,7 +8,12 @@ import pytest
 
 from mlpipe.drift import reference as references
 from mlpipe.drift import verdict
+from mlpipe.drift.report import Since
 from mlpipe.schema import contract
+
+NOON = 1_800_014_400_000_000
+"""2027-01-15 12:00 UTC."""
+SECOND = 1_000_000
 
 
 def repeated(rng, length, n, d):
@@ -193,7 +198,7 @@ def test_odd_columns_get_a_verdict(before, kind, ordered, prepared):
     for now in ODD.values():
         report = verdict.judge(kept, now[:, None], None)
         assert report.verdict in {"stable", "drift"}
-        assert len(report.sentence) <= 200
+        assert len(report.sentence) <= 240
         json.dumps(dataclasses.asdict(report), allow_nan=False)
 
 
@@ -203,7 +208,58 @@ def test_odd_columns_that_stay_are_stable(name, prepared):
     assert verdict.judge(kept, ODD[name][:1000, None], None).verdict == "stable"
 
 
-@pytest.mark.parametrize("importance", [None, np.array([0.9, *[0.0] * 29])])
+def moved_late(rng, n_moved, shift=1.0):
+    X = rng.normal(size=(1000, 4))
+    X[1000 - n_moved :, 2] += shift
+    return {"X": X, "predictions": rng.uniform(size=1000), "at": NOON + SECOND * np.arange(1000)}
+
+
+def test_since_is_the_row_from_which_the_worst_has_moved(kept, rng):
+    report = verdict.judge(kept, **moved_late(rng, 400), now=NOON + 2000 * SECOND)
+    assert report.since is not None
+    assert abs(report.since.at - (NOON + 600 * SECOND)) < 15 * SECOND
+    assert report.sentence.startswith("f2 moved by +0.")
+    assert " sd since 12:10 UTC (PSI 0." in report.sentence
+
+
+def test_since_of_another_day_has_its_date(kept, rng):
+    report = verdict.judge(kept, **moved_late(rng, 400), now=NOON + 86_400 * SECOND)
+    assert " sd since 2027-01-15 12:10 UTC (PSI" in report.sentence
+
+
+def test_what_had_moved_before_the_first_row_says_so(kept, rng):
+    report = verdict.judge(kept, **moved_late(rng, 1000), now=NOON)
+    assert report.since == Since(at=NOON, earlier=True)
+    assert " sd since before 12:00 UTC (" in report.sentence
+
+
+def test_what_has_not_moved_has_no_since(kept, rng):
+    report = verdict.judge(kept, **moved_late(rng, 0), now=NOON)
+    assert (report.verdict, report.since) == ("stable", None)
+
+
+def test_older_rows_than_the_window_are_asked_since_when(kept, rng):
+    given = moved_late(rng, 1000)
+    older = rng.normal(size=(2000, 4))
+    given["X"] = np.concatenate([older, given["X"]])
+    given["predictions"] = rng.uniform(size=3000)
+    report = verdict.judge(kept, **given | {"at": NOON + SECOND * np.arange(3000)})
+    assert abs(report.since.at - (NOON + 2000 * SECOND)) < 15 * SECOND
+
+
+def test_the_sentence_names_the_weight_of_the_worst(kept, rng):
+    report = verdict.judge(kept, **moved_late(rng, 1000), importance=np.array([0.5, 0.3, 0.18, 0.02]))
+    assert report.sentence.endswith(" effective rows of 500); it carries 18 % of the importance.")
+
+
+def test_features_are_ranked_by_what_they_carry(kept, rng):
+    X = rng.normal(size=(1000, 4)) + np.array([0, 0.6, 0.8, 0])
+    importance = np.array([0.1, 0.6, 0.1, 0.2])
+    names = [result.name for result in verdict.judge(kept, X, rng.uniform(size=1000), importance=importance).features]
+    assert names[:2] == ["f1", "f2"]
+
+
+@pytest.mark.parametrize("importance", [None, np.array([0.9, *[0.0] * 29]), np.full(30, 0.1)])
 def test_sentences_stay_short(importance, rng):
     columns = [contract.Column(name=f"a very long column name of the {i}th sensor", kind="numeric") for i in range(30)]
     kept = references.prepare(
@@ -211,7 +267,9 @@ def test_sentences_stay_short(importance, rng):
     )
     X = rng.normal(size=(1000, 30))
     X[:, 1:] += 1
-    assert len(verdict.judge(kept, X, rng.uniform(size=1000), importance=importance).sentence) <= 200
+    at = NOON + np.arange(1000)
+    report = verdict.judge(kept, X, rng.uniform(size=1000), importance=importance, at=at, now=0)
+    assert len(report.sentence) <= 240
 
 
 def test_a_column_that_was_constant_in_training_is_never_harmless() -> None:

@@ -85,3 +85,50 @@ def test_the_newest_log_row_of_a_time_is_found(log: tuple[list[int], list[list[f
 def test_an_empty_log_has_no_newest_row(app: Flask) -> None:
     with db.reading() as connection:
         assert (store.newest(connection), store.newest_at(connection, 10)) == (0, 0)
+
+
+# Labels ---------------------------------------------------------------------------------------------------------
+
+
+def label(client: FlaskClient, *known: tuple[int, int, int]) -> None:
+    labels = [{"prediction_id": f"{row}-{position}", "label": value} for row, position, value in known]
+    assert client.post("/feedback", json={"labels": labels}).status_code == 200
+
+
+def newest_labelled(version: int, n: int) -> store.Labelled | None:
+    with db.reading() as connection:
+        return store.newest_labelled(connection, version, n)
+
+
+def test_labelled_predictions_come_in_the_order_in_which_they_were_made(
+    served: FlaskClient, log: tuple[list[int], list[list[float]]]
+) -> None:
+    ids, rows = log
+    label(served, (ids[3], 2, 1), (ids[1], 1, 0), (ids[2], 0, 1))
+    found = newest_labelled(1, 10)
+    assert found is not None
+    assert found.X.tolist() == [rows[2], rows[3], rows[8]]
+    assert found.labels.tolist() == [0, 1, 1]
+    items = {item["prediction_id"]: item["prediction"] for item in served.get("/predictions").json["items"]}
+    assert found.outputs.tolist() == [items[f"{ids[row]}-{place}"] for row, place in ((1, 1), (2, 0), (3, 2))]
+
+
+def test_only_the_newest_labelled_predictions_are_read_and_only_their_newest_label(
+    served: FlaskClient, log: tuple[list[int], list[list[float]]]
+) -> None:
+    ids, rows = log
+    label(served, *((ids[3], position, 0) for position in range(4)))
+    label(served, (ids[3], 3, 1))
+    found = newest_labelled(1, 2)
+    assert found is not None
+    assert found.X.tolist() == rows[8:]
+    assert found.labels.tolist() == [0, 1]
+
+
+def test_parked_labels_and_those_of_other_versions_are_left_out(
+    served: FlaskClient, log: tuple[list[int], list[list[float]]]
+) -> None:
+    label(served, (log[0][3] + 1000, 0, 1))
+    assert newest_labelled(1, 10) is None
+    label(served, (log[0][0], 0, 1))
+    assert newest_labelled(2, 10) is None

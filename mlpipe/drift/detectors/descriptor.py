@@ -13,6 +13,7 @@ from mlpipe.drift.detectors.comparison import Comparison
 from mlpipe.schema import contract
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Role = Literal["score", "evidence", "description"]
 
 
