@@ -88,6 +88,11 @@ class Settings:
     )
     check_interval: float = _setting(300.0, "Time between two drift checks.", unit="seconds", low=1.0, high=86_400.0)
     n_bins: int = _setting(10, "Cells of a numeric feature for PSI and chi-square.", low=2, high=100)
+    deciding_detectors: str = _setting(
+        "ks,chi_square,relations",
+        "Detectors whose evidence makes a verdict, separated by commas; docs/drift.md lists them. All others are "
+        "computed and shown. Each costs the others a little power.",
+    )
     reference_size: int = _setting(
         0,
         "Newest training rows that the traffic is compared with; 0 means 10 x window_size.",
@@ -175,7 +180,16 @@ class Settings:
     @property
     def binds(self) -> list[str]:
         """The addresses of `bind`, one by one."""
-        return [part.strip() for part in self.bind.split(",") if part.strip()]
+        return _parts(self.bind)
+
+    @property
+    def deciding(self) -> tuple[str, ...]:
+        """The names of `deciding_detectors`, one by one."""
+        return tuple(_parts(self.deciding_detectors))
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def variable(name: str) -> str:

@@ -15,6 +15,7 @@ from mlpipe import clock, db, errors
 from mlpipe.drift import reference as references
 from mlpipe.drift import report as reports
 from mlpipe.drift import store, verdict
+from mlpipe.drift.detectors import DETECTORS
 from mlpipe.features import store as features
 from mlpipe.incidents import store as incidents
 from mlpipe.jobs import ledger
@@ -155,8 +156,27 @@ def _prepare(
 
 
 def rule(settings: Settings) -> reports.Rule:
-    """Return what the settings want a verdict to be reached with."""
-    return reports.Rule(settings.threshold, settings.alpha, settings.window_size, settings.min_samples)
+    """Return what the settings want a verdict to be reached with.
+
+    Raises
+    ------
+    errors.InvalidSetting
+        They name a detector that cannot decide, or none at all.
+    """
+    able = [detector.name for detector in DETECTORS.values() if detector.role == "evidence"]
+    unknown = [name for name in settings.deciding if name not in able]
+    if unknown or not settings.deciding:
+        raise errors.InvalidSetting(
+            f"MLPIPE_DECIDING_DETECTORS={settings.deciding_detectors!r}: "
+            f"{', '.join(unknown) or 'nothing'} can not decide; name at least one of {', '.join(able)}."
+        )
+    return reports.Rule(
+        threshold=settings.threshold,
+        alpha=settings.alpha,
+        window_size=settings.window_size,
+        min_samples=settings.min_samples,
+        deciding=settings.deciding,
+    )
 
 
 def summarise(outputs: Floats, probabilities: Floats | None) -> Floats:
@@ -203,6 +223,7 @@ def _store(
         "prediction": None if report.prediction is None else asdict(report.prediction),
         "notes": list(report.notes),
         "since": None if report.since is None else report.since.at,
+        "relations": [asdict(relation) for relation in report.relations],
     }
     with db.transaction() as connection:
         report_id = store.add(connection, values)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from mlpipe.drift import reference as references
-from mlpipe.drift import verdict
+from mlpipe.drift import stored, verdict
 from mlpipe.schema import contract
 
+MADE = stored.Made(n_bins=10, n_window=1000)
 COLUMNS = [
     contract.Column(name="temp", kind="numeric"),
     contract.Column(name="carrier", kind="category", categories=("AA", "UA", "DL")),
@@ -29,9 +30,10 @@ def kept(rows, rng):
 
 def test_survives_a_file_without_pickle(kept, rows):
     file = io.BytesIO()
-    np.savez(file, **kept.to_arrays())
+    np.savez(file, **stored.pack(kept, MADE))
     file.seek(0)
-    again = references.Reference.from_arrays(np.load(file, allow_pickle=False))
+    again = stored.unpack(np.load(file, allow_pickle=False), COLUMNS, MADE)
+    assert again is not None
     outputs = np.linspace(0, 1, 400)
     assert verdict.judge(again, rows[:400], outputs) == verdict.judge(kept, rows[:400], outputs)
     assert again.columns[1].cut.labels == ("AA", "UA", "DL", "other or new", "missing")
