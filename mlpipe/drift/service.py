@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mlpipe import clock, db, errors
 from mlpipe.drift import reference as references
 from mlpipe.drift import report as reports
-from mlpipe.drift import store, verdict
+from mlpipe.drift import store, stored, verdict
 from mlpipe.drift.detectors import DETECTORS
 from mlpipe.features import store as features
 from mlpipe.incidents import store as incidents
@@ -53,7 +53,8 @@ class Monitor:
     Parameters
     ----------
     models : Path
-        The registry folder; a version's reference is prepared once and kept until the columns change.
+        The registry folder; a version's reference was prepared at its registration, and is read again when the columns
+        change.
     """
 
     def __init__(self, models: Path) -> None:
@@ -103,7 +104,7 @@ class Monitor:
         report = verdict.judge(
             baseline.reference,
             window.X,
-            summarise(window.outputs, window.probabilities),
+            stored.summarise(window.outputs, window.probabilities),
             rule=rule(settings),
             importance=baseline.importance,
             at=window.predicted_at,
@@ -135,24 +136,12 @@ class Monitor:
             if row is None:
                 raise errors.NotFound(f"Version {version} has no row.")
             arrays = artifacts.load_reference(registry.folder(self._models, version), row.files)
-            reference = _prepare(arrays, row, schema, settings)
+            made = stored.Made(n_bins=settings.n_bins, n_window=settings.window_size)
+            reference = stored.unpack(arrays, schema.columns, made)
+            if reference is None:
+                reference = stored.prepare(arrays, row.parameters["classes"], schema.columns, made)
             kept = self._baseline = Baseline(version, schema.columns, reference, arrays["importance"])
         return kept
-
-
-def _prepare(
-    kept: dict[str, NDArray[Any]], row: versions.Version, schema: Schema, settings: Settings
-) -> references.Reference:
-    classes = np.asarray(row.parameters["classes"], dtype=np.float64)
-    scores = kept["scores"]
-    outputs = classes[np.nan_to_num(scores).argmax(axis=1)] if len(classes) else scores
-    return references.prepare(
-        kept["X"],
-        schema.columns,
-        predictions=summarise(outputs, scores if len(classes) else None),
-        prediction_kind="category" if len(classes) > 2 else "numeric",
-        n_bins=settings.n_bins,
-    )
 
 
 def rule(settings: Settings) -> reports.Rule:
@@ -177,26 +166,6 @@ def rule(settings: Settings) -> reports.Rule:
         min_samples=settings.min_samples,
         deciding=settings.deciding,
     )
-
-
-def summarise(outputs: Floats, probabilities: Floats | None) -> Floats:
-    """Return one number for each prediction: what the monitor watches of the model's own output.
-
-    Parameters
-    ----------
-    outputs : float64 (n,)
-        Class labels as stored, or values.
-    probabilities : float64 (n, k) or None
-        None for regression.
-
-    Returns
-    -------
-    float64 (n,)
-        Two classes: the probability of the second. More: the class. Regression: the value.
-    """
-    if probabilities is not None and probabilities.shape[1] == 2:
-        return probabilities[:, 1]
-    return outputs
 
 
 def _too_few(n: int, settings: Settings) -> str:

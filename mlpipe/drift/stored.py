@@ -1,4 +1,4 @@
-"""A reference as plain arrays, for the version's folder, and back [pure]."""
+"""The reference of a version: computed at registration, kept as plain arrays in its folder [pure]."""
 
 from __future__ import annotations
 
@@ -35,6 +35,61 @@ class Made:
 
     n_bins: int
     n_window: int
+
+
+def prepare(
+    rows: Arrays, classes: Sequence[float], columns: Sequence[contract.Column], made: Made
+) -> references.Reference:
+    """Compute what every check needs of a version's reference.
+
+    Parameters
+    ----------
+    rows : mapping of str to array
+        ``X`` (m, d); ``scores`` (m, k) of k classes, or (m,) values, by models that had not seen the rows;
+        ``importance`` (d,).
+    classes : sequence of float
+        Labels as stored, in the order of the scores; empty for regression.
+    columns : sequence of Column
+        The schema's.
+    made : Made
+        What the settings want.
+    """
+    scores, labels = rows["scores"], np.asarray(classes, dtype=np.float64)
+    outputs = labels[np.nan_to_num(scores).argmax(axis=1)] if len(labels) else scores
+    return references.prepare(
+        rows["X"],
+        columns,
+        predictions=summarise(outputs, scores if len(labels) else None),
+        prediction_kind="category" if len(labels) > 2 else "numeric",
+        n_bins=made.n_bins,
+        n_window=made.n_window,
+        importance=rows["importance"],
+    )
+
+
+def summarise(outputs: Floats, probabilities: Floats | None) -> Floats:
+    """Return one number for each prediction: what the monitor watches of the model's own output.
+
+    Parameters
+    ----------
+    outputs : float64 (n,)
+        Class labels as stored, or values.
+    probabilities : float64 (n, k) or None
+        None for regression.
+
+    Returns
+    -------
+    float64 (n,)
+        Two classes: the probability of the second. More: the class. Regression: the value.
+
+    Examples
+    --------
+    >>> summarise(np.array([1.0, 0.0]), np.array([[0.2, 0.8], [0.9, 0.1]])).tolist()
+    [0.8, 0.1]
+    """
+    if probabilities is not None and probabilities.shape[1] == 2:
+        return probabilities[:, 1]
+    return outputs
 
 
 def pack(reference: references.Reference, made: Made) -> dict[str, NDArray[Any]]:

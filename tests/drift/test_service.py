@@ -259,3 +259,19 @@ def test_a_broken_relation_is_drift_and_in_the_report(served: FlaskClient, rng: 
     assert (report["verdict"], first["significant"], {first["a"], first["b"]}) == ("drift", True, {"f0", "f1"})
     told = [report["sentence"], *report["notes"]]
     assert any(line.startswith("f0 and f1 move together now: correlation ") for line in told)
+
+
+def test_the_reference_is_read_not_made(
+    served: FlaskClient, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(served, 100, rng)
+    monkeypatch.setattr(service.stored, "prepare", None)
+    assert served.post("/drift/check").json["verdict"] == "stable"
+
+
+def test_a_reference_that_was_made_otherwise_is_made_again(
+    served: FlaskClient, trained_settings: Settings, monitor: service.Monitor, rng: np.random.Generator
+) -> None:
+    ask(served, 200, rng)
+    report = monitor.check(replace(trained_settings, n_bins=4))
+    assert {len(feature["cells"]["labels"]) for feature in report["features"]} == {5}
