@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlpipe.drift.detectors import autocorrelation, cells, relations
+from mlpipe.drift.detectors import autocorrelation, cells, relations, wasserstein
 from mlpipe.drift.detectors.comparison import MISSING_RANK, Bonds, Comparison
 from mlpipe.drift.detectors.descriptor import NUMBERS
 from mlpipe.drift.detectors.summary import moments
@@ -52,6 +52,8 @@ class ColumnReference:
         Integrated autocorrelation time in rows, at least 1; 1 when the order is unknown.
     mean, sd : float
         Of the present values; NaN when there is none.
+    sums : (p + 1,) float64
+        Running sums of the ordered values, standardised; follows from the others.
     """
 
     name: str
@@ -62,6 +64,11 @@ class ColumnReference:
     tau: float
     mean: float
     sd: float
+    sums: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Compute what follows from the others."""
+        object.__setattr__(self, "sums", wasserstein.running_sum(self.ordered, self.mean, self.sd))
 
 
 @dataclass(frozen=True)
@@ -213,8 +220,9 @@ def stacked(X: Floats, predictions: Floats | None, *, n_features: int) -> Floats
 def autocorrelation_time(values: Floats, cut: cells.Cut, kind: contract.Kind) -> float:
     """Return tau of one column in time order.
 
-    Numbers: of the rank series. Categories: of the cells' indicators, as codes have no order. Where values
-    are missing in bursts, the missing indicator's if that is larger.
+    Numbers: of the ranks, or of their distance from the middle if that is larger (spread that clusters).
+    Categories: of the cells' indicators, as codes have no order. Where values are missing in bursts, the missing
+    indicator's if that is larger.
 
     Parameters
     ----------
@@ -236,8 +244,8 @@ def autocorrelation_time(values: Floats, cut: cells.Cut, kind: contract.Kind) ->
         indicators = autocorrelation.cell_indicators(cut.place(values), cut.size)
         return float(autocorrelation.integrated_time(indicators[None])[0])
     ranks = autocorrelation.centred_ranks(values, np.argsort(values))
-    of_ranks = autocorrelation.integrated_time(ranks[None, None])[0]
-    return float(max(of_ranks, _missing_time(values)))
+    both = autocorrelation.integrated_time(autocorrelation.level_and_spread(ranks, np.isnan(values))[:, None])
+    return float(max(both.max(), _missing_time(values)))
 
 
 @dataclass(frozen=True)
@@ -315,7 +323,7 @@ def compare(reference: Reference, placed: Placed, index: Ints, tau: Floats, *, n
         reference_sd=np.array([column.sd for column in columns]),
         reference_low=np.array([_end(column.ordered, 0) for column in columns]),
         reference_high=np.array([_end(column.ordered, -1) for column in columns]),
-        ordered=tuple(column.ordered for column in columns),
+        sums=tuple(column.sums for column in columns),
     )
 
 
@@ -361,15 +369,15 @@ def _taus(values: Floats, ranks: Sequence[Floats], columns: Sequence[contract.Co
     taus = np.ones(len(columns))
     numbers = [i for i, column in enumerate(columns) if column.kind != "category"]
     if numbers:
-        taus[numbers] = autocorrelation.integrated_time(np.stack([ranks[i] for i in numbers])[:, None])
-        taus[numbers] = np.maximum(taus[numbers], [_missing_time(values[i]) for i in numbers])
+        series = np.stack([autocorrelation.level_and_spread(ranks[i], np.isnan(values[i])) for i in numbers])
+        both = autocorrelation.integrated_time(series.reshape(-1, 1, series.shape[-1])).reshape(-1, 2)
+        taus[numbers] = np.maximum(both.max(axis=1), [_missing_time(values[i]) for i in numbers])
     return taus
 
 
 def _normal_scores(values: Floats, ranks: Sequence[Floats], kept: Sequence[ColumnReference], pairs: Ints) -> Floats:
     present = np.array([len(kept[i].ordered) for i in pairs], dtype=np.int64)
-    shape = (len(pairs), values.shape[1])
-    centred = np.stack([ranks[i] for i in pairs]) if len(pairs) else np.zeros(shape)
+    centred = np.stack([ranks[i] for i in pairs]) if len(pairs) else np.zeros((0, values.shape[1]))
     centred[np.isnan(values[pairs])] = np.nan
     return relations.normal_scores(centred + (present[:, None] + 1) / 2, present)
 

@@ -160,7 +160,7 @@ class Report:
     threshold, alpha : float
         What the verdict was reached with.
     n_rows : int
-        Rows given.
+        Rows looked at.
     features : tuple of FeatureResult
         Worst first.
     prediction : FeatureResult or None

@@ -95,12 +95,14 @@ class Monitor:
             last = store.latest(connection, model_version=active.version)
             seen = last.last_prediction if last else 0
             n = predictions.count_since(connection, active.version, seen, enough=settings.min_samples)
-            if n < settings.min_samples:
-                return self._wait(_too_few(n, settings), job_id, holder, version=active.version)
-            window = predictions.window(connection, active.version, verdict.MAX_GROWTH * settings.window_size)
+        if n < settings.min_samples:
+            return self._wait(_too_few(n, settings), job_id, holder, version=active.version)
+        baseline = self._load(active.version, schema, settings)
+        with db.reading() as connection:
+            rows = verdict.rows_needed(baseline.reference, rule(settings))
+            window = predictions.window(connection, active.version, rows)
         if window is None:
             raise errors.TooFewSamples("The prediction log lost its rows between two looks; check again.")
-        baseline = self._load(active.version, schema, settings)
         report = verdict.judge(
             baseline.reference,
             window.X,

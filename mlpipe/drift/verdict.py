@@ -42,7 +42,7 @@ def judge(
     reference : Reference
         From `prepare`.
     X : (n, d) float64
-        Newest rows in time order; give up to 4 * window_size of them.
+        Newest rows in time order; of more than `rows_needed` the oldest are not looked at.
     predictions : (n,) float64 or None
         The model's output for these rows, in the form of the reference's; ignored if that has none.
     rule : Rule
@@ -83,7 +83,7 @@ def judge(
     >>> judge(kept, rng.normal(1, 1, size=(1000, 1)), None).verdict
     'drift'
     """
-    values = _newest(reference, X, predictions, rows=MAX_GROWTH * rule.window_size)
+    values = _newest(reference, X, predictions, rows=rows_needed(reference, rule))
     if values.shape[1] < rule.min_samples:
         raise ValueError(f"A check needs {rule.min_samples} rows, got {values.shape[1]}.")
     taus = _taus(reference, values)
@@ -102,7 +102,7 @@ def judge(
         score_ungated=max(result.psi_ungated for result in results),
         threshold=rule.threshold,
         alpha=rule.alpha,
-        n_rows=len(X),
+        n_rows=values.shape[1],
         features=tuple(_worst_first(results[: reference.n_features])),
         prediction=results[-1] if reference.has_prediction else None,
         relations=related[: relate.MAX_SHOWN],
@@ -110,6 +110,14 @@ def judge(
         sentence=words.sentence(verdict, moved, broken, results, rule, when=words.when(since, now)),
         notes=words.notes(reference, results, broken if moved else broken[1:], rule),
     )
+
+
+def rows_needed(reference: references.Reference, rule: Rule) -> int:
+    """Return the rows that a check looks at: the largest window of any column."""
+    if not reference.ordered:
+        return MAX_GROWTH * rule.window_size
+    longest = max(column.tau for column in reference.columns)
+    return window_sizes(MAX_GROWTH * rule.window_size, longest, rule.window_size, rule.min_samples)[0]
 
 
 def window_sizes(n_rows: int, tau: float, window_size: int, min_samples: int) -> tuple[int, ...]:

@@ -117,12 +117,22 @@ def count_since(connection: sa.Connection, version: int, last: int, *, enough: i
     return int(min(enough, sum(connection.execute(query).scalars())))
 
 
+_WINDOW = (
+    predictions.c.id,
+    predictions.c.n_rows,
+    predictions.c.predicted_at,
+    predictions.c.features,
+    predictions.c.outputs,
+    predictions.c.probabilities,
+)
+
+
 def window(connection: sa.Connection, version: int, n: int) -> Window | None:
     """Return the newest n rows that a version has answered, oldest first; None when there are none."""
-    rows: list[sa.Row[Any]] = []
+    rows: list[Sequence[Any]] = []
     missing, before = n, None
     while missing > 0:
-        query = sa.select(predictions).where(predictions.c.model_version == version)
+        query = sa.select(*_WINDOW).where(predictions.c.model_version == version)
         if before is not None:
             query = query.where(predictions.c.id < before)
         part = connection.execute(query.order_by(predictions.c.id.desc()).limit(min(missing, WINDOW_REQUESTS))).all()
@@ -137,25 +147,18 @@ def window(connection: sa.Connection, version: int, n: int) -> Window | None:
     return _window(rows[::-1], n) if rows else None
 
 
-def _window(rows: Sequence[sa.Row[Any]], n: int) -> Window:
+def _window(rows: Sequence[Sequence[Any]], n: int) -> Window:
     """Join log rows; the oldest may hold more rows than are wanted."""
-    parts = [_logged(row) for row in rows]
-    probabilities = None
-    if parts[0].probabilities is not None:
-        probabilities = np.concatenate([part.probabilities for part in parts if part.probabilities is not None])[-n:]
+    ids, n_rows, moments, features, outputs, probabilities = zip(*rows, strict=True)
+    total = sum(n_rows)
     return Window(
-        X=np.concatenate([part.X for part in parts])[-n:],
-        outputs=np.concatenate([part.outputs for part in parts])[-n:],
-        probabilities=probabilities,
-        predicted_at=_times(parts)[-n:],
-        first=parts[0].id,
-        last=parts[-1].id,
+        X=_block(b"".join(features), total)[-n:],
+        outputs=np.frombuffer(b"".join(outputs))[-n:],
+        probabilities=None if probabilities[0] is None else _block(b"".join(probabilities), total)[-n:],
+        predicted_at=np.repeat(np.array(moments, dtype=np.int64), n_rows)[-n:],
+        first=ids[0],
+        last=ids[-1],
     )
-
-
-def _times(parts: Sequence[Logged]) -> Ints:
-    moments = np.array([part.predicted_at for part in parts], dtype=np.int64)
-    return np.repeat(moments, [len(part.X) for part in parts])
 
 
 # Labels ---------------------------------------------------------------------------------------------------------

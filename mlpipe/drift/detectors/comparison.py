@@ -64,8 +64,8 @@ class Comparison:
         Present values of the reference.
     reference_mean, reference_sd, reference_low, reference_high : (c,) float64
         Of the present reference values; NaN when there is none.
-    ordered : tuple of (p,) float64, length c
-        Present reference values, ascending.
+    sums : tuple of (p + 1,) float64, length c
+        Sums of the smallest 0, 1 .. p standardised reference values.
     bonds : Bonds or None
         Only in a comparison of pairs.
     """
@@ -83,7 +83,7 @@ class Comparison:
     reference_sd: Floats
     reference_low: Floats
     reference_high: Floats
-    ordered: tuple[Floats, ...]
+    sums: tuple[Floats, ...]
     bonds: Bonds | None = None
 
     @property
@@ -120,6 +120,6 @@ class Comparison:
             reference_sd=self.reference_sd[index],
             reference_low=self.reference_low[index],
             reference_high=self.reference_high[index],
-            ordered=tuple(self.ordered[i] for i in index),
+            sums=tuple(self.sums[i] for i in index),
             bonds=None if self.bonds is None else self.bonds.take(index),
         )
