@@ -8,7 +8,7 @@ from typing import Any
 
 from mlpipe import clock, db, errors
 from mlpipe import settings as all_settings
-from mlpipe.drift import occasions, replay, service, verdict
+from mlpipe.drift import occasions, replay, service
 from mlpipe.drift.occasions import History, Occasion
 from mlpipe.features import store as features
 from mlpipe.prediction import store as predictions
@@ -137,7 +137,7 @@ class _Judge:
         baseline = self._load(occasion.version)
         if baseline is None:
             return _check(occasion, None, sentence=self.lost[occasion.version])
-        n = verdict.MAX_GROWTH * self._settings.window_size
+        n = service.rows_to_read(baseline, self._settings)
         with db.reading() as connection:
             window = predictions.window(connection, occasion.version, n, upto=occasion.upto)
         if window is None:

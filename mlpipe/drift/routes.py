@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Flask, Response, current_app, request
 
 from mlpipe import clock, db, errors, web
 from mlpipe.drift import backtest, hours, quality, realised, service, store
 from mlpipe.schema import backtest as rehearsals
 from mlpipe.schema import times
+from mlpipe.settings import Settings
 
 blueprint = Blueprint("drift", __name__)
 
@@ -15,6 +16,18 @@ EXTENSION = "mlpipe.monitor"
 
 DAY_US = 24 * hours.HOUR_US
 """What ``GET /quality`` looks back without ``?since=``."""
+
+
+def init(app: Flask, settings: Settings) -> None:
+    """Give an app its monitor.
+
+    Raises
+    ------
+    errors.InvalidSetting
+        The settings name a detector that cannot decide.
+    """
+    service.rule(settings)
+    app.extensions[EXTENSION] = service.Monitor(settings.models_folder)
 
 
 def monitor() -> service.Monitor:

@@ -6,15 +6,16 @@ import logging
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlpipe import clock, db, errors
-from mlpipe.drift import quality, segments, splitting, store, verdict
+from mlpipe.drift import quality, segments, splitting, store, stored, verdict
 from mlpipe.drift import reference as references
 from mlpipe.drift import report as reports
+from mlpipe.drift.detectors import DETECTORS
 from mlpipe.features import store as features
 from mlpipe.incidents import store as incidents
 from mlpipe.jobs import ledger
@@ -53,7 +54,8 @@ class Monitor:
     Parameters
     ----------
     models : Path
-        The registry folder; a version's reference is prepared once and kept until the columns change.
+        The registry folder; a version's reference was prepared at its registration, and is read again when the columns
+        change.
     """
 
     def __init__(self, models: Path) -> None:
@@ -86,9 +88,9 @@ class Monitor:
         """
         with self._checking:
             watched = self.quality.check(settings)
-            return self._check(settings, job_id, holder) | {"quality": watched}
+            return self._check(settings, job_id, holder, watched) | {"quality": watched}
 
-    def _check(self, settings: Settings, job_id: int | None, holder: str) -> dict[str, Any]:
+    def _check(self, settings: Settings, job_id: int | None, holder: str, watched: dict[str, Any]) -> dict[str, Any]:
         with db.reading() as connection:
             active = versions.active(connection)
             schema = features.current_schema(connection)
@@ -97,24 +99,26 @@ class Monitor:
             last = store.latest(connection, model_version=active.version)
             seen = last.last_prediction if last else 0
             n = predictions.count_since(connection, active.version, seen, enough=settings.min_samples)
-            if n < settings.min_samples:
-                looked = {"model_version": active.version, "last_prediction": predictions.newest(connection)}
-                return self._wait(too_few(n, settings), job_id, holder, looked)
-            window = predictions.window(connection, active.version, verdict.MAX_GROWTH * settings.window_size)
+            looked = {"model_version": active.version, "last_prediction": predictions.newest(connection)}
+        if n < settings.min_samples:
+            return self._wait(too_few(n, settings), job_id, holder, looked)
+        baseline = self._load(active.version, schema, settings)
+        with db.reading() as connection:
+            window = predictions.window(connection, active.version, rows_to_read(baseline, settings))
         if window is None:
             raise errors.TooFewSamples("The prediction log lost its rows between two looks; check again.")
-        baseline = self._load(active.version, schema, settings)
         report = judge(baseline, window, settings, now=clock.now_us())
         parts = splitting.split(
             baseline.splits,
             window,
-            summarise(window.outputs, window.probabilities),
+            stored.summarise(window.outputs, window.probabilities),
             version=active.version,
             whole=report.verdict,
             rule=rule(settings),
             importance=baseline.importance,
         )
-        return _store(report, parts, window, version=active.version, job_id=job_id, holder=holder)
+        beside = {"segments": parts, "quality": watched}
+        return _store(report, beside, window, version=active.version, job_id=job_id, holder=holder)
 
     def _wait(
         self, sentence: str, job_id: int | None, holder: str, looked: dict[str, int] | None = None
@@ -144,7 +148,7 @@ class Monitor:
 
 
 def load_baseline(models: Path, version: int, schema: Schema, settings: Settings) -> Baseline:
-    """Prepare what a version's traffic is compared with.
+    """Read what a version's traffic is compared with, or prepare it where the settings or the schema have changed.
 
     Raises
     ------
@@ -155,13 +159,22 @@ def load_baseline(models: Path, version: int, schema: Schema, settings: Settings
         row = versions.get(connection, version)
     if row is None:
         raise errors.NotFound(f"Version {version} has no row.")
-    kept = artifacts.load_reference(registry.folder(models, version), row.files)
-    outputs, kind = _reference_outputs(kept, row)
-    reference = references.prepare(
-        kept["X"], schema.columns, predictions=outputs, prediction_kind=kind, n_bins=settings.n_bins
-    )
-    splits = splitting.prepare(kept["X"], outputs, kind, schema=schema, settings=settings)
-    return Baseline(version, schema.columns, reference, kept["importance"], splits)
+    arrays = artifacts.load_reference(registry.folder(models, version), row.files)
+    classes = row.parameters["classes"]
+    made = stored.Made(n_bins=settings.n_bins, n_window=settings.window_size)
+    reference = stored.unpack(arrays, schema.columns, made)
+    if reference is None:
+        reference = stored.prepare(arrays, classes, schema.columns, made)
+    outputs, kind = stored.answers(arrays["scores"], classes)
+    splits = splitting.prepare(arrays["X"], outputs, kind, schema=schema, settings=settings)
+    return Baseline(version, schema.columns, reference, arrays["importance"], splits)
+
+
+def rows_to_read(baseline: Baseline, settings: Settings) -> int:
+    """Return how many of the newest rows a check looks at: a segment's are spread over more than a window."""
+    if baseline.splits is not None:
+        return verdict.MAX_GROWTH * settings.window_size
+    return verdict.rows_needed(baseline.reference, rule(settings))
 
 
 def judge(baseline: Baseline, window: predictions.Window, settings: Settings, *, now: int) -> reports.Report:
@@ -169,7 +182,7 @@ def judge(baseline: Baseline, window: predictions.Window, settings: Settings, *,
     return verdict.judge(
         baseline.reference,
         window.X,
-        summarise(window.outputs, window.probabilities),
+        stored.summarise(window.outputs, window.probabilities),
         rule=rule(settings),
         importance=baseline.importance,
         at=window.predicted_at,
@@ -177,41 +190,28 @@ def judge(baseline: Baseline, window: predictions.Window, settings: Settings, *,
     )
 
 
-def _reference_outputs(
-    kept: dict[str, NDArray[Any]], row: versions.Version
-) -> tuple[Floats, Literal["numeric", "category"]]:
-    """Return what the version answers to its reference rows, as `summarise` does for the window's, and its kind."""
-    classes = np.asarray(row.parameters["classes"], dtype=np.float64)
-    scores = kept["scores"]
-    if not len(classes):
-        return scores, "numeric"
-    outputs = classes[np.nan_to_num(scores).argmax(axis=1)]
-    return summarise(outputs, scores), "category" if len(classes) > 2 else "numeric"
-
-
 def rule(settings: Settings) -> reports.Rule:
-    """Return what the settings want a verdict to be reached with."""
-    return reports.Rule(settings.threshold, settings.alpha, settings.window_size, settings.min_samples)
+    """Return what the settings want a verdict to be reached with.
 
-
-def summarise(outputs: Floats, probabilities: Floats | None) -> Floats:
-    """Return one number for each prediction: what the monitor watches of the model's own output.
-
-    Parameters
-    ----------
-    outputs : float64 (n,)
-        Class labels as stored, or values.
-    probabilities : float64 (n, k) or None
-        None for regression.
-
-    Returns
-    -------
-    float64 (n,)
-        Two classes: the probability of the second. More: the class. Regression: the value.
+    Raises
+    ------
+    errors.InvalidSetting
+        They name a detector that cannot decide, or none at all.
     """
-    if probabilities is not None and probabilities.shape[1] == 2:
-        return probabilities[:, 1]
-    return outputs
+    able = [detector.name for detector in DETECTORS.values() if detector.role == "evidence"]
+    unknown = [name for name in settings.deciding if name not in able]
+    if unknown or not settings.deciding:
+        raise errors.InvalidSetting(
+            f"MLPIPE_DECIDING_DETECTORS={settings.deciding_detectors!r}: "
+            f"{', '.join(unknown) or 'nothing'} can not decide; name at least one of {', '.join(able)}."
+        )
+    return reports.Rule(
+        threshold=settings.threshold,
+        alpha=settings.alpha,
+        window_size=settings.window_size,
+        min_samples=settings.min_samples,
+        deciding=settings.deciding,
+    )
 
 
 def too_few(n: int, settings: Settings) -> str:
@@ -224,7 +224,7 @@ def too_few(n: int, settings: Settings) -> str:
 
 def _store(
     report: reports.Report,
-    parts: dict[str, Any] | None,
+    beside: dict[str, Any],
     window: predictions.Window,
     *,
     version: int,
@@ -243,9 +243,10 @@ def _store(
         "sentence": report.sentence,
         "features": [asdict(feature) for feature in report.features],
         "prediction": None if report.prediction is None else asdict(report.prediction),
-        "notes": [*report.notes, *(parts["notes"] if parts else [])],
-        "segments": parts,
+        "notes": [*report.notes, *(beside["segments"] or {}).get("notes", ())],
         "since": None if report.since is None else report.since.at,
+        "relations": [asdict(relation) for relation in report.relations],
+        **beside,
     }
     with db.transaction() as connection:
         report_id = store.add(connection, values)

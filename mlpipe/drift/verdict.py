@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 
 from mlpipe.drift import reference as references
-from mlpipe.drift import words
+from mlpipe.drift import relate, words
 from mlpipe.drift.detectors import DETECTORS, change_point, trials
 from mlpipe.drift.detectors.comparison import Comparison
 from mlpipe.drift.detectors.descriptor import Floats, Ints, Outcome
-from mlpipe.drift.report import RULE, Cells, FeatureResult, Report, Rule, Since, Verdict
+from mlpipe.drift.report import RULE, Cells, FeatureResult, Relation, Report, Rule, Since, Verdict
 
 WINDOW_PARTS = (1, 2, 4, 8)
 """Windows are window_size over these: a large shift is seen in few rows, a small one needs many."""
@@ -42,7 +42,7 @@ def judge(
     reference : Reference
         From `prepare`.
     X : (n, d) float64
-        Newest rows in time order; give up to 4 * window_size of them.
+        Newest rows in time order; of more than `rows_needed` the oldest are not looked at.
     predictions : (n,) float64 or None
         The model's output for these rows, in the form of the reference's; ignored if that has none.
     rule : Rule
@@ -83,16 +83,18 @@ def judge(
     >>> judge(kept, rng.normal(1, 1, size=(1000, 1)), None).verdict
     'drift'
     """
-    values = _newest(reference, X, predictions, rows=MAX_GROWTH * rule.window_size)
+    values = _newest(reference, X, predictions, rows=rows_needed(reference, rule))
     if values.shape[1] < rule.min_samples:
         raise ValueError(f"A check needs {rule.min_samples} rows, got {values.shape[1]}.")
     taus = _taus(reference, values)
     sizes = [window_sizes(values.shape[1], tau, rule.window_size, rule.min_samples) for tau in taus]
     placed = references.place(reference, values[:, -max(map(max, sizes)) :])
-    tried = _trials(reference, placed, taus, sizes)
+    tried = _trials(reference, placed, taus, sizes, rule)
     results = _results(reference, tried, rule, _portions(importance, reference.n_features))
+    related = relate.relate(reference, placed, taus, rule, DETECTORS)
     moved = [result for result in _worst_first(results) if _moved(result, rule)]
-    verdict = _verdict(moved, results[-1] if reference.has_prediction else None)
+    broken = relate.beside(related, [result.name for result in moved])
+    verdict = _verdict(moved, broken, results, reference)
     since = None if at is None or not moved else _since(reference, values, results.index(moved[0]), at)
     return Report(
         verdict=verdict,
@@ -100,13 +102,22 @@ def judge(
         score_ungated=max(result.psi_ungated for result in results),
         threshold=rule.threshold,
         alpha=rule.alpha,
-        n_rows=len(X),
+        n_rows=values.shape[1],
         features=tuple(_worst_first(results[: reference.n_features])),
         prediction=results[-1] if reference.has_prediction else None,
+        relations=related[: relate.MAX_SHOWN],
         since=since,
-        sentence=words.sentence(verdict, moved, results, rule, when=words.when(since, now)),
-        notes=words.notes(reference, results, rule),
+        sentence=words.sentence(verdict, moved, broken, results, rule, when=words.when(since, now)),
+        notes=words.notes(reference, results, broken if moved else broken[1:], rule),
     )
+
+
+def rows_needed(reference: references.Reference, rule: Rule) -> int:
+    """Return the rows that a check looks at: the largest window of any column."""
+    if not reference.ordered:
+        return MAX_GROWTH * rule.window_size
+    longest = max(column.tau for column in reference.columns)
+    return window_sizes(MAX_GROWTH * rule.window_size, longest, rule.window_size, rule.min_samples)[0]
 
 
 def window_sizes(n_rows: int, tau: float, window_size: int, min_samples: int) -> tuple[int, ...]:
@@ -160,7 +171,11 @@ def _taus(reference: references.Reference, values: Floats) -> Floats:
 
 
 def _trials(
-    reference: references.Reference, placed: references.Placed, taus: Floats, sizes: Sequence[tuple[int, ...]]
+    reference: references.Reference,
+    placed: references.Placed,
+    taus: Floats,
+    sizes: Sequence[tuple[int, ...]],
+    rule: Rule,
 ) -> trials.Trials:
     windows = sorted(set(itertools.chain(*sizes)), reverse=True)
     columns = [np.flatnonzero([n in own for own in sizes]) for n in windows]
@@ -168,7 +183,7 @@ def _trials(
         references.compare(reference, placed, index, taus[index], n_window=n)
         for n, index in zip(windows, columns, strict=True)
     ]
-    return trials.run(comparisons, columns, DETECTORS)
+    return trials.run(comparisons, columns, DETECTORS, deciding=rule.deciding)
 
 
 def _portions(importance: Floats | None, n_features: int) -> Floats | None:
@@ -183,7 +198,7 @@ def _portions(importance: Floats | None, n_features: int) -> Floats | None:
 def _results(
     reference: references.Reference, tried: trials.Trials, rule: Rule, portions: Floats | None
 ) -> list[FeatureResult]:
-    chosen = trials.deciding(tried, alpha=rule.alpha, n_columns=len(reference.columns))
+    chosen = trials.loudest(tried, alpha=rule.alpha, n_columns=len(reference.columns))
     described = trials.described(tried, chosen, DETECTORS)
     results = [
         _result(column, tried, int(trial), rule, figures)
@@ -241,7 +256,7 @@ def _result(
 
 def _summary(figures: dict[str, float]) -> dict[str, float | None]:
     """Keep what has no field of its own."""
-    told = ("missing_share", "summary.new_share")
+    told = ("missing_share", "summary.new_share", "ks", "chi_square")
     return {
         key.removeprefix("summary."): _known(figure)
         for key, figure in figures.items()
@@ -286,10 +301,22 @@ def _moved(result: FeatureResult, rule: Rule) -> bool:
     return result.significant and result.psi_corrected > rule.threshold
 
 
-def _verdict(moved: Sequence[FeatureResult], prediction: FeatureResult | None) -> Verdict:
-    if not moved:
+def _verdict(
+    moved: Sequence[FeatureResult],
+    broken: Sequence[Relation],
+    results: Sequence[FeatureResult],
+    reference: references.Reference,
+) -> Verdict:
+    if not moved and not broken:
         return "stable"
-    unused = all(result.importance is not None and result.importance < HARDLY_USED for result in moved)
-    if unused and prediction is not None and not prediction.significant:
+    importance = {result.name: result.importance for result in results[: reference.n_features]}
+    used = [result.importance for result in moved]
+    used += [_larger(importance[relation.a], importance[relation.b]) for relation in broken]
+    unused = all(portion is not None and portion < HARDLY_USED for portion in used)
+    if unused and reference.has_prediction and not results[-1].significant:
         return "harmless"
     return "drift"
+
+
+def _larger(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else max(one, other)

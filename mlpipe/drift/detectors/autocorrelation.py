@@ -83,6 +83,31 @@ def centred_ranks(values: Floats, order: Ints) -> Floats:
     return ranks
 
 
+def level_and_spread(ranks: Floats, missing: NDArray[np.bool_]) -> Floats:
+    """Return centred ranks, and their centred distance from the middle: spread can cluster where the level does not.
+
+    Parameters
+    ----------
+    ranks : (m,) float64
+        From `centred_ranks`.
+    missing : (m,) bool
+        Where they are 0 because a value is missing.
+
+    Returns
+    -------
+    (2, m) float64
+        Missing values are 0, the mean, in both.
+
+    Examples
+    --------
+    >>> level_and_spread(np.array([-1.5, -0.5, 0.5, 1.5]), np.zeros(4, dtype=bool)).tolist()
+    [[-1.5, -0.5, 0.5, 1.5], [0.5, -0.5, -0.5, 0.5]]
+    """
+    spread = np.abs(ranks)
+    present = max(len(ranks) - int(np.count_nonzero(missing)), 1)
+    return np.stack([ranks, np.where(missing, 0.0, spread - spread.sum() / present)])
+
+
 def cell_indicators(cell: Ints, size: int) -> Singles:
     """Return one centred indicator per used cell, divided by the root of its share.
 
