@@ -84,8 +84,8 @@ class Monitor:
         A drift stores its report, opens or updates the incident and asks for a retraining in one transaction.
         """
         with self._checking:
-            watched = self.quality.check(settings)
-            return self._check(settings, job_id, holder) | {"quality": watched}
+            report = self._check(settings, job_id, holder)
+            return report | {"quality": self.quality.check(settings)}
 
     def _check(self, settings: Settings, job_id: int | None, holder: str) -> dict[str, Any]:
         with db.reading() as connection:
