@@ -30,6 +30,9 @@ WAITING = "waiting_for_labels"
 NEW_LABELS = 50
 """New labels among the newest labelled predictions without which no test is made: the same rows are the same draw."""
 
+KEPT = 16
+"""Versions whose estimators are kept at hand: more of them seldom stand on one page of hours."""
+
 Floats = NDArray[np.float64]
 
 
@@ -61,7 +64,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class _Finding:
+class Finding:
     """What a test has found, before it is stored."""
 
     known: Known
@@ -103,6 +106,8 @@ class Watch:
             arrays = artifacts.load_reference(registry.folder(self._models, version), row.files)
         except errors.ArtifactCorrupt as fault:
             return _known(row, None, why=fault.detail)
+        if len(self._known) >= KEPT:
+            self._known.pop(next(iter(self._known)), None)
         found = self._known[version] = _known(row, arrays)
         return found
 
@@ -120,6 +125,10 @@ class Watch:
         A test is stored with its line in the ledger; a drop opens or updates the incident and asks for a retraining in
         the same transaction. Waiting leaves no trace.
         """
+        return settle(self.look(settings))
+
+    def look(self, settings: Settings) -> Finding | dict[str, Any]:
+        """Test the newest labels and store nothing: a finding for `keep`, or an answer that says what is missing."""
         with db.reading() as connection:
             active = versions.active(connection)
             if active is None:
@@ -130,9 +139,7 @@ class Watch:
                 return waiting(lacking, last)
             known = self.known(connection, active.version)
             found = _look(connection, known, of_settings(settings, known.task))
-        if isinstance(found, str):
-            return waiting(found, last)
-        return _store(found)
+        return waiting(found, last) if isinstance(found, str) else found
 
 
 def of_settings(settings: Settings, task: drop.Task) -> drop.Rule:
@@ -188,7 +195,7 @@ def missing(connection: db.Connection, version: int, last: Any) -> str | None:
     return None
 
 
-def _look(connection: db.Connection, known: Known, rule: drop.Rule) -> _Finding | str:
+def _look(connection: db.Connection, known: Known, rule: drop.Rule) -> Finding | str:
     """Test the newest labels; a text says why they cannot be tested yet."""
     reads = known.estimator.reads if known.estimator else None
     rows = predictions.labelled(connection, known.version, newest=True, limit=drop.LARGEST, block=reads)
@@ -213,7 +220,7 @@ def _look(connection: db.Connection, known: Known, rule: drop.Rule) -> _Finding 
     fallen = drop.worst(windows)
     since = _moment(fresh[-fallen.n_rows].predicted_at) if fallen else ""
     said = drop.sentence(baseline, windows, rule, since=since)
-    return _Finding(known, rows, baseline, windows, _trust(known, rows, rule), said)
+    return Finding(known, rows, baseline, windows, _trust(known, rows, rule), said)
 
 
 def _place(row: Any) -> tuple[int, int]:
@@ -256,7 +263,19 @@ def _moment(at_us: int) -> str:
     return f"{clock.from_us(at_us):%Y-%m-%d %H:%M} UTC"
 
 
-def _store(found: _Finding) -> dict[str, Any]:
+def settle(found: Finding | dict[str, Any]) -> dict[str, Any]:
+    """Store a test, if there was one, in a transaction of its own; see `keep`."""
+    if isinstance(found, dict):
+        return found
+    with db.transaction() as connection:
+        return keep(connection, found)
+
+
+def keep(connection: db.Connection, found: Finding) -> dict[str, Any]:
+    """Store a test and act on it, in a transaction of the caller's; return it as the API shows it.
+
+    Another process may have stored a test of the same labels meanwhile: then that one is returned, and nothing is done.
+    """
     version = found.known.version
     values = {
         "model_version": version,
@@ -268,13 +287,11 @@ def _store(found: _Finding) -> dict[str, Any]:
         "windows": [asdict(window) for window in found.windows],
         "estimate": found.estimate,
     }
-    with db.transaction() as connection:
-        check = store.add_quality(connection, values)
-        if check is not None:
-            _act(connection, values, check)
-        stored = store.latest_quality(connection, version)
-    logger.info("quality %s: %s", values["verdict"], found.sentence)
-    return as_json(stored)
+    check = store.add_quality(connection, values)
+    if check is not None:
+        _act(connection, values, check)
+        logger.info("quality %s: %s", values["verdict"], found.sentence)
+    return as_json(store.latest_quality(connection, version))
 
 
 def _act(connection: db.Connection, values: dict[str, Any], check: int) -> None:

@@ -87,10 +87,19 @@ class Monitor:
         A drift stores its report, opens or updates the incident and asks for a retraining in one transaction.
         """
         with self._checking:
-            watched = self.quality.check(settings)
-            return self._check(settings, job_id, holder, watched) | {"quality": watched}
+            watched = self.quality.look(settings)
+            try:
+                found = self._check(settings, job_id, holder, watched)
+            except errors.MlpipeError:
+                quality.settle(watched)  # a damaged reference must not silence what the labels say
+                raise
+        if found["verdict"] == "waiting_for_data":
+            return found | {"quality": quality.settle(watched)}
+        return found
 
-    def _check(self, settings: Settings, job_id: int | None, holder: str, watched: dict[str, Any]) -> dict[str, Any]:
+    def _check(
+        self, settings: Settings, job_id: int | None, holder: str, watched: quality.Finding | dict[str, Any]
+    ) -> dict[str, Any]:
         with db.reading() as connection:
             active = versions.active(connection)
             schema = features.current_schema(connection)
@@ -117,8 +126,7 @@ class Monitor:
             rule=rule(settings),
             importance=baseline.importance,
         )
-        beside = {"segments": parts, "quality": watched}
-        return _store(report, beside, window, version=active.version, job_id=job_id, holder=holder)
+        return _store(report, (parts, watched), window, version=active.version, job_id=job_id, holder=holder)
 
     def _wait(
         self, sentence: str, job_id: int | None, holder: str, looked: dict[str, int] | None = None
@@ -224,13 +232,14 @@ def too_few(n: int, settings: Settings) -> str:
 
 def _store(
     report: reports.Report,
-    beside: dict[str, Any],
+    beside: tuple[dict[str, Any] | None, quality.Finding | dict[str, Any]],
     window: predictions.Window,
     *,
     version: int,
     job_id: int | None,
     holder: str,
 ) -> dict[str, Any]:
+    parts, watched = beside
     values = {
         "model_version": version,
         "job_id": job_id,
@@ -243,10 +252,10 @@ def _store(
         "sentence": report.sentence,
         "features": [asdict(feature) for feature in report.features],
         "prediction": None if report.prediction is None else asdict(report.prediction),
-        "notes": [*report.notes, *(beside["segments"] or {}).get("notes", ())],
+        "notes": [*report.notes, *(parts["notes"] if parts else ())],
         "since": None if report.since is None else report.since.at,
         "relations": [asdict(relation) for relation in report.relations],
-        **beside,
+        "segments": parts,
     }
     with db.transaction() as connection:
         report_id = store.add(connection, values)
@@ -257,6 +266,9 @@ def _store(
                 connection, report.verdict, report.sentence, report_id=report_id, model_version=version, job_id=job_id
             )
             _act(connection, report, report_id, version)
+        said = quality.keep(connection, watched) if isinstance(watched, quality.Finding) else watched
+        if report_id is not None:
+            store.attach_quality(connection, report_id, said)
         stored = store.latest(connection, model_version=version)
     logger.info("%s: %s", report.verdict, report.sentence)
     return as_json(stored)

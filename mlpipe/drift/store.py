@@ -15,6 +15,11 @@ def add(connection: sa.Connection, values: dict[str, Any]) -> int | None:
     return db.insert_new(connection, drift_reports, values | {"checked_at": clock.now_us()})
 
 
+def attach_quality(connection: sa.Connection, report: int, quality: dict[str, Any]) -> None:
+    """Write what the newest labels said at a report's time."""
+    connection.execute(sa.update(drift_reports).where(drift_reports.c.id == report).values(quality=quality))
+
+
 def latest(connection: sa.Connection, *, model_version: int | None = None) -> sa.Row[Any] | None:
     """Return the newest report, of one version or of all."""
     query = sa.select(drift_reports).order_by(drift_reports.c.id.desc()).limit(1)
