@@ -167,7 +167,8 @@ def prepare(
         raise ValueError("The reference has no rows; it needs at least one.")
     order = [np.argsort(row) for row in values]
     ranks = [autocorrelation.centred_ranks(row, own) for row, own in zip(values, order, strict=True)]
-    taus = _taus(values, ranks, described) if ordered else np.ones(len(described))
+    kinds = [column.kind for column in described]
+    taus = autocorrelation.of_numbers(values, ranks, kinds) if ordered else np.ones(len(kinds))
     kept = [
         _prepare_column(row, own, column, float(tau), n_bins=n_bins, ordered=ordered)
         for row, own, column, tau in zip(values, order, described, taus, strict=True)
@@ -215,37 +216,6 @@ def stacked(X: Floats, predictions: Floats | None, *, n_features: int) -> Floats
     values = np.array(rows.T, dtype=np.float64, order="C")
     values[~np.isfinite(values)] = np.nan
     return values
-
-
-def autocorrelation_time(values: Floats, cut: cells.Cut, kind: contract.Kind) -> float:
-    """Return tau of one column in time order.
-
-    Numbers: of the ranks, or of their distance from the middle if that is larger (spread that clusters).
-    Categories: of the cells' indicators, as codes have no order. Where values are missing in bursts, the missing
-    indicator's if that is larger.
-
-    Parameters
-    ----------
-    values : (m,) float64
-        NaN is missing.
-    cut : Cut
-        The column's cells.
-    kind : str
-        The column's.
-
-    Examples
-    --------
-    >>> x = np.repeat(np.random.default_rng(0).normal(size=2000), 10)
-    >>> cut = cells.cut(np.sort(x), "numeric", n_bins=10)
-    >>> 9 < autocorrelation_time(x, cut, "numeric") < 11
-    True
-    """
-    if kind == "category":
-        indicators = autocorrelation.cell_indicators(cut.place(values), cut.size)
-        return float(autocorrelation.integrated_time(indicators[None])[0])
-    ranks = autocorrelation.centred_ranks(values, np.argsort(values))
-    both = autocorrelation.integrated_time(autocorrelation.level_and_spread(ranks, np.isnan(values))[:, None])
-    return float(max(both.max(), _missing_time(values)))
 
 
 @dataclass(frozen=True)
@@ -364,29 +334,11 @@ def _ranks(ordered: Floats, values: Floats) -> tuple[Ints, Ints]:
     return below, upto
 
 
-def _taus(values: Floats, ranks: Sequence[Floats], columns: Sequence[contract.Column]) -> Floats:
-    """Return tau of the columns whose values have an order; 1 for the others."""
-    taus = np.ones(len(columns))
-    numbers = [i for i, column in enumerate(columns) if column.kind != "category"]
-    if numbers:
-        series = np.stack([autocorrelation.level_and_spread(ranks[i], np.isnan(values[i])) for i in numbers])
-        both = autocorrelation.integrated_time(series.reshape(-1, 1, series.shape[-1])).reshape(-1, 2)
-        taus[numbers] = np.maximum(both.max(axis=1), [_missing_time(values[i]) for i in numbers])
-    return taus
-
-
 def _normal_scores(values: Floats, ranks: Sequence[Floats], kept: Sequence[ColumnReference], pairs: Ints) -> Floats:
     present = np.array([len(kept[i].ordered) for i in pairs], dtype=np.int64)
     centred = np.stack([ranks[i] for i in pairs]) if len(pairs) else np.zeros((0, values.shape[1]))
     centred[np.isnan(values[pairs])] = np.nan
     return relations.normal_scores(centred + (present[:, None] + 1) / 2, present)
-
-
-def _missing_time(values: Floats) -> float:
-    missing = np.isnan(values)
-    if not missing.any() or missing.all():
-        return 1.0
-    return float(autocorrelation.integrated_time((missing - missing.mean())[None, None])[0])
 
 
 def _prepare_column(
@@ -396,7 +348,7 @@ def _prepare_column(
     cut = cells.cut(present, column.kind, n_bins=n_bins, categories=column.categories)
     cell = cut.place(values)
     if ordered and column.kind == "category":
-        tau = autocorrelation_time(values, cut, column.kind)
+        tau = autocorrelation.of_column(values, cut, column.kind)
     mean, sd = moments(present[None], np.array([len(present)]))
     counts = np.bincount(cell, minlength=cut.size)
     return ColumnReference(column.name, column.kind, cut, counts, present, tau, mean=float(mean[0]), sd=float(sd[0]))

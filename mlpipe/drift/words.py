@@ -207,6 +207,19 @@ def notes(
     return (*found, *(relation(pair) for pair in broken[:MAX_NAMED]))
 
 
+def thinned(step: int, n_rows: int) -> tuple[str, ...]:
+    """Return what to say where not every row was looked at.
+
+    Examples
+    --------
+    >>> thinned(10, 100_000)
+    ('One in 10 of the newest 100,000 rows was looked at; windows count those.',)
+    >>> thinned(1, 1000)
+    ()
+    """
+    return (f"One in {step} of the newest {n_rows:,} rows was looked at; windows count those.",) if step > 1 else ()
+
+
 def _memory_notes(slow: Sequence[FeatureResult]) -> list[str]:
     if not slow:
         return []

@@ -210,6 +210,18 @@ def test_odd_columns_that_stay_are_stable(name, prepared):
     assert verdict.judge(kept, ODD[name][:1000, None], None).verdict == "stable"
 
 
+def test_of_a_very_long_window_some_rows_are_looked_at(kept, rng):
+    X, outputs = rng.normal(size=(60_001, 4)), rng.uniform(size=60_001)
+    X[45_000:, 1] += 1.5
+    at = NOON + SECOND * np.arange(60_001)
+    report = verdict.judge(kept, X, outputs, rule=Rule(window_size=50_000, min_samples=30_000), at=at)
+    assert report.n_rows == 50_000
+    assert report.notes[0] == "One in 5 of the newest 50,000 rows was looked at; windows count those."
+    assert {result.window for result in report.features} == {10_000}
+    assert abs(report.since.at - at[45_000]) < 200 * SECOND
+    assert report.features[0].name == "f1"
+
+
 def moved_late(rng, n_moved, shift=1.0):
     X = rng.normal(size=(1000, 4))
     X[1000 - n_moved :, 2] += shift

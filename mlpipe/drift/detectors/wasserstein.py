@@ -54,7 +54,7 @@ def distance(sums: Floats, window: Floats, upto: Ints) -> float:
     """
     m, n = len(sums) - 1, len(window)
     edges: Floats = np.arange(n + 1, dtype=np.float64) * (m / n)
-    crossing = np.clip(upto.astype(np.float64), edges[:-1], edges[1:])
+    crossing: Floats = np.maximum(np.minimum(upto, edges[1:]), edges[:-1])
     at_edges, at_crossing = _between(sums, edges), _between(sums, crossing)
     pieces = at_edges[:-1] + at_edges[1:] - 2 * at_crossing + window * (2 * crossing - edges[:-1] - edges[1:])
     return max(0.0, float(pieces.sum() / m))
