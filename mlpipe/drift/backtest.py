@@ -176,7 +176,7 @@ def _check(
 
 
 def _told(checks: Sequence[replay.Check], history: History, settings: Settings, lost: dict[int, str]) -> dict[str, Any]:
-    asked = replay.asking(checks, history.retrainings)
+    asked = replay.asking(checks, history.retrainings, reports={row.id for row in history.reports})
     paired = list(zip(checks, asked, strict=True))
     return {
         "settings": {name: getattr(settings, name) for name in REHEARSED},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -106,12 +106,11 @@ def absorbed(retrainings: Sequence[Retraining], alarms: Iterable[float]) -> list
 
 
 def usual_length(retrainings: Sequence[Retraining]) -> float:
-    """Return the median time for which retrainings were open, 0 when none has ended."""
-    lengths = [one.ended_at - one.asked_at for one in retrainings if math.isfinite(one.ended_at)]
-    return median(lengths) if lengths else 0.0
+    """Return the median time for which retrainings were open (one that still is counts as for ever), 0 without any."""
+    return median([one.ended_at - one.asked_at for one in retrainings]) if retrainings else 0.0
 
 
-def asking(checks: Sequence[Check], retrainings: Sequence[Retraining]) -> list[bool]:
+def asking(checks: Sequence[Check], retrainings: Sequence[Retraining], *, reports: Collection[int]) -> list[bool]:
     """Say which checks ask for a retraining: an alarm does, unless one is open.
 
     Parameters
@@ -120,6 +119,8 @@ def asking(checks: Sequence[Check], retrainings: Sequence[Retraining]) -> list[b
         Oldest first.
     retrainings : sequence of Retraining
         What was really asked for, from `absorbed`.
+    reports : collection of int
+        All reports of the replayed time, whether or not the replay has their checks.
 
     Returns
     -------
@@ -128,20 +129,19 @@ def asking(checks: Sequence[Check], retrainings: Sequence[Retraining]) -> list[b
 
     Notes
     -----
-    A retraining that no check of the replay could have asked for (a person did, or an earlier check) is open when it
-    was. One that a check asked for exists if that check alarms, and is open for as long as it was. One that nothing
-    asked for then is open for the median time of the others. So where a replay finds what was found then, it asks
-    where was asked then.
+    A retraining that no check of this time asked for (a person did, or an earlier check) is open when it was. One
+    that a check of this time asked for exists if the replay has that check and it alarms, and is open for as long as
+    it was. One that nothing asked for then is open for the median time of all. So where a replay finds what was
+    found then, it asks where was asked then.
 
     Examples
     --------
     >>> seen = Recorded(report=7, verdict="drift", score=0.3, asked=True)
     >>> alarm = Check(at=10, version=1, rows=100, verdict="drift", score=0.3, sentence="", recorded=seen)
     >>> again = replace(alarm, at=15, recorded=None)
-    >>> asking([alarm, again, replace(again, at=30)], [Retraining(10, 20, report=7)])
+    >>> asking([alarm, again, replace(again, at=30)], [Retraining(10, 20, report=7)], reports=[7])
     [True, False, True]
     """
-    reports = {check.recorded.report for check in checks if check.recorded}
     own = {one.report: one for one in retrainings if one.report is not None and one.report in reports}
     given = [one for one in retrainings if one.report not in own]
     length = usual_length(retrainings)

@@ -231,6 +231,15 @@ def test_a_longer_interval_looks_at_more_at_once(begun: Story) -> None:
     assert told["recorded"]["checks"] == 4
 
 
+def test_another_interval_asks_for_its_own_retrainings(begun: Story) -> None:
+    for _ in range(2):
+        begun.ask(100, shift=4, requests=1)
+        begun.tick()
+    told = begun.replayed(check_interval=100)
+    assert [alarm["retraining"] for alarm in told["alarms"]] == [True, False]
+    assert told["recorded"]["retrainings"] == 1
+
+
 def test_what_a_person_asked_for_stays_with_another_interval(begun: Story) -> None:
     begun.ask(60)
     begun.check()

@@ -12,8 +12,9 @@ def check(at: int, verdict: str | None = "drift", *, report: int | None = None, 
     return Check(at=at, version=1, rows=100, verdict=verdict, score=0.3, sentence="", recorded=recorded)
 
 
-def asking(checks: list[Check], *retrainings: Retraining) -> list[bool]:
-    return replay.asking(checks, list(retrainings))
+def asking(checks: list[Check], *retrainings: Retraining, dropped: tuple[int, ...] = ()) -> list[bool]:
+    reports = {one.recorded.report for one in checks if one.recorded and one.recorded.report is not None}
+    return replay.asking(checks, list(retrainings), reports=reports | set(dropped))
 
 
 def test_an_alarm_asks_unless_a_retraining_of_a_person_is_open():
@@ -40,9 +41,14 @@ def test_a_retraining_of_an_earlier_check_is_open_as_it_was():
     assert asking([check(11, report=2)], Retraining(5, 11, 1)) == [True]
 
 
+def test_a_retraining_of_a_check_that_the_replay_drops_is_not_there():
+    assert asking([check(10)], Retraining(5, 11, 1), dropped=(1,)) == [True]
+
+
 def test_a_new_retraining_is_open_for_the_usual_time():
-    assert replay.usual_length([Retraining(0, 4, None), Retraining(0, 10, None), Retraining(0, math.inf, None)]) == 7
-    assert replay.usual_length([Retraining(0, math.inf, None)]) == 0
+    assert replay.usual_length([Retraining(0, 4, None), Retraining(0, 10, None), Retraining(0, math.inf, None)]) == 10
+    assert replay.usual_length([Retraining(0, math.inf, None)]) == math.inf
+    assert replay.usual_length([]) == 0
     checks = [check(100), check(104), check(105), check(109)]
     assert asking(checks, Retraining(0, 5, None)) == [True, False, True, False]
 
