@@ -1,6 +1,6 @@
 """Draw docs/drift-figure.svg: false alarms against delay, the drift rule beside the naive ones.
 
-    python benchmarks/drift_figure.py             about 5 minutes on two cores; writes the figure
+    python benchmarks/drift_figure.py             about 4 minutes on two cores; writes the figure
     python benchmarks/drift_figure.py --quick     a minute; coarse, for a look: give --to
 
 Each curve is one rule over all its thresholds: how often it alarms when nothing has moved, and the median rows that it

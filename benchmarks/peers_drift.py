@@ -1,7 +1,7 @@
 """The drift rule beside alibi-detect's TabularDrift and Evidently's DataDriftPreset, on the same windows.
 
     python benchmarks/peers_drift.py --folder /tmp/peers             about 10 minutes, most of them Evidently's
-    python benchmarks/peers_drift.py --folder /tmp/peers --quick     a minute
+    python benchmarks/peers_drift.py --folder /tmp/peers --quick     2 minutes
 
 Each peer lives in an environment of its own in that folder, made at the first run (`python -m venv`, pip, 2 GB,
 some minutes), and runs with its defaults in a process of its own. The windows are written there once and read
