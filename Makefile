@@ -46,6 +46,7 @@ bench: $(VENV)/test.ok  ## measure what benchmarks/README.md states
 	$(BIN)/python benchmarks/forest_kernel.py
 	$(BIN)/python benchmarks/predict_http.py
 	$(BIN)/python benchmarks/drift_rule.py
+	$(BIN)/python benchmarks/quiet_days.py --days 3
 
 clean:  ## remove the environment and caches, no data
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
