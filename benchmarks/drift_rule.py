@@ -20,6 +20,7 @@ from scipy import signal
 from mlpipe.drift import reference as references
 from mlpipe.drift import verdict
 from mlpipe.drift.detectors import ks, psi
+from mlpipe.drift.report import Rule
 from mlpipe.schema import contract
 
 Floats = NDArray[np.float64]
@@ -56,6 +57,12 @@ def cycle(period: int) -> Stream:
     return draw
 
 
+def volatility(rng: np.random.Generator, n: int) -> Floats:
+    """Spread that clusters in time: the log of the sd is AR(1) 0.99 with a spread of 1."""
+    log_sd: Floats = signal.lfilter([0.14], [1, -0.99], rng.normal(size=(n + 2000, N_FEATURES)), axis=0)[2000:]
+    return np.exp(log_sd) * rng.normal(size=(n, N_FEATURES))
+
+
 STREAMS: dict[str, Stream] = {
     "iid": autoregressive(0.0),
     "AR(1) 0.5": autoregressive(0.5),
@@ -64,6 +71,7 @@ STREAMS: dict[str, Stream] = {
     "bursts of 20": bursts,
     "cycle 2,000": cycle(2000),
     "cycle 5,000": cycle(5000),
+    "volatility": volatility,
 }
 
 
@@ -177,8 +185,17 @@ def timing(repeats: int = 50, seed: int = 1) -> str:
     check_coded = _median_ms(lambda: verdict.judge(kept, codes[:1000], None), repeats)
     return (
         f"20 numbers: check {check:.1f} ms, preparation {once:.0f} ms; "
-        f"20 categories of 30 values: check {check_coded:.1f} ms, preparation {once_coded:.0f} ms"
+        f"20 categories of 30 values: check {check_coded:.1f} ms, preparation {once_coded:.0f} ms; "
+        f"100 numbers in a window of 100,000: check {_long_ms(rng):.0f} ms"
     )
+
+
+def _long_ms(rng: np.random.Generator) -> float:
+    columns = [contract.Column(name=f"f{i}", kind="numeric") for i in range(100)]
+    rows, newest = rng.normal(size=(N_REFERENCE, 100)), rng.normal(size=(100_000, 100))
+    kept = references.prepare(rows, columns, predictions=None, prediction_kind="numeric", n_window=100_000)
+    rule = Rule(window_size=100_000)
+    return _median_ms(lambda: verdict.judge(kept, newest, None, rule=rule), 5)
 
 
 def _category(i: int, words: tuple[str, ...]) -> contract.Column:

@@ -16,7 +16,6 @@ from mlpipe import __version__, cli, db, logs, scheduler, web
 from mlpipe.access import routes as access
 from mlpipe.dashboard import routes as dashboard
 from mlpipe.drift import routes as drift
-from mlpipe.drift.service import Monitor
 from mlpipe.features import routes as features
 from mlpipe.incidents import routes as incidents
 from mlpipe.ingestion import routes as ingestion
@@ -67,7 +66,7 @@ def create_app(settings: Settings) -> Flask:
     access.init(app, settings)
     db.init(app, settings)
     app.extensions[prediction.EXTENSION] = Champion(settings.models_folder)
-    app.extensions[drift.EXTENSION] = Monitor(settings.models_folder)
+    drift.init(app, settings)
     for stage in STAGES:
         app.register_blueprint(stage.blueprint)
     app.cli.add_command(cli.commands)

@@ -96,6 +96,11 @@ class Settings:
         "Columns that split the drift report, at most 3 names separated by commas: drift and quality are told for each "
         "of their values. None by default: only you know which parts of your traffic must not be averaged away.",
     )
+    deciding_detectors: str = _setting(
+        "ks,chi_square,relations",
+        "Detectors whose evidence makes a verdict, separated by commas; docs/drift.md lists them. All others are "
+        "computed and shown. Each costs the others a little power.",
+    )
     reference_size: int = _setting(
         0,
         "Newest training rows that the traffic is compared with; 0 means 10 x window_size.",
@@ -189,6 +194,11 @@ class Settings:
     def segment_columns(self) -> tuple[str, ...]:
         """The columns of `segments`, one by one."""
         return tuple(_parts(self.segments))
+
+    @property
+    def deciding(self) -> tuple[str, ...]:
+        """The names of `deciding_detectors`, one by one."""
+        return tuple(_parts(self.deciding_detectors))
 
 
 def _parts(text: str) -> list[str]:

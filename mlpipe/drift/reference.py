@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlpipe.drift.detectors import autocorrelation, cells
-from mlpipe.drift.detectors.comparison import MISSING_RANK, Comparison
+from mlpipe.drift.detectors import autocorrelation, cells, relations, wasserstein
+from mlpipe.drift.detectors.comparison import MISSING_RANK, Bonds, Comparison
+from mlpipe.drift.detectors.descriptor import NUMBERS
 from mlpipe.drift.detectors.summary import moments
 from mlpipe.schema import contract
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Ranks = NDArray[np.int32]
-Arrays = Mapping[str, NDArray[Any]]
 
 N_BINS = 10
 """Deciles: a mean shift of 0.22 sd gives PSI 0.05 (drift.md, The rule)."""
+
+N_WINDOW = 1000
+"""Rows of the largest window."""
+
+MAX_PAIRED = 50
+"""Columns whose relations are watched: 1,225 pairs, of the features that matter most (drift.md, Relations)."""
 
 PREDICTION = "prediction"
 """Name of the model's own output in reports."""
@@ -47,6 +52,8 @@ class ColumnReference:
         Integrated autocorrelation time in rows, at least 1; 1 when the order is unknown.
     mean, sd : float
         Of the present values; NaN when there is none.
+    sums : (p + 1,) float64
+        Running sums of the ordered values, standardised; follows from the others.
     """
 
     name: str
@@ -57,6 +64,11 @@ class ColumnReference:
     tau: float
     mean: float
     sd: float
+    sums: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Compute what follows from the others."""
+        object.__setattr__(self, "sums", wasserstein.running_sum(self.ordered, self.mean, self.sd))
 
 
 @dataclass(frozen=True)
@@ -73,56 +85,23 @@ class Reference:
         Whether the rows were in time order. If not, tau comes from the windows.
     has_prediction : bool
         Whether the last column is the prediction.
+    pairs : (q,) int64
+        Columns whose relations are watched: numbers, at most `MAX_PAIRED` of them.
+    bonds : Bonds
+        What those have in common.
     """
 
     columns: tuple[ColumnReference, ...]
     n_rows: int
     ordered: bool
     has_prediction: bool
+    pairs: Ints
+    bonds: Bonds
 
     @property
     def n_features(self) -> int:
         """Number of features, d."""
         return len(self.columns) - self.has_prediction
-
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return plain named arrays for ``np.savez``; no pickle is needed to read them back.
-
-        Returns
-        -------
-        dict of str to array
-            ``ordered``, ``points``, ``counts``: the columns' arrays behind one another; ``meta``: the rest
-            as JSON in a 0-d array of text.
-        """
-        columns = self.columns
-        meta = {"n_rows": self.n_rows, "ordered": self.ordered, "has_prediction": self.has_prediction}
-        described = json.dumps(meta | {"columns": [_describe(column) for column in columns]})
-        return {
-            "ordered": np.concatenate([column.ordered for column in columns]),
-            "points": np.concatenate([column.cut.points for column in columns]),
-            "counts": np.concatenate([column.counts for column in columns]),
-            "meta": np.array(described),
-        }
-
-    @classmethod
-    def from_arrays(cls, arrays: Arrays) -> Reference:
-        """Rebuild what `to_arrays` gave.
-
-        Parameters
-        ----------
-        arrays : mapping of str to array
-            Such as ``np.load(file, allow_pickle=False)``.
-        """
-        meta = json.loads(str(arrays["meta"]))
-        described = meta.pop("columns")
-        pieces = zip(
-            described,
-            _pieces(arrays["ordered"], [column["n_ordered"] for column in described]),
-            _pieces(arrays["points"], [column["n_points"] for column in described]),
-            _pieces(arrays["counts"], [column["n_points"] + 2 for column in described]),
-            strict=True,
-        )
-        return cls(columns=tuple(_rebuild(*piece) for piece in pieces), **meta)
 
 
 def prepare(
@@ -132,7 +111,9 @@ def prepare(
     predictions: Floats | None,
     prediction_kind: Literal["numeric", "category"],
     n_bins: int = N_BINS,
+    n_window: int = N_WINDOW,
     ordered: bool = True,
+    importance: Floats | None = None,
 ) -> Reference:
     """Compute what every check needs of the reference.
 
@@ -150,8 +131,12 @@ def prepare(
         ``category`` for codes of more than two classes.
     n_bins : int
         Cells of a number with more than 20 distinct values.
+    n_window : int
+        Rows of the largest window: correlations are told to wander as much as over blocks of that length.
     ordered : bool
         False for a shuffled upload.
+    importance : (d,) float64 or None
+        Decides whose relations are watched where there are more numbers than `MAX_PAIRED`.
 
     Returns
     -------
@@ -180,12 +165,39 @@ def prepare(
     values = stacked(X, predictions, n_features=len(columns))
     if values.shape[1] == 0:
         raise ValueError("The reference has no rows; it needs at least one.")
-    taus = _taus_of_numbers(values, described) if ordered else np.ones(len(described))
+    order = [np.argsort(row) for row in values]
+    ranks = [autocorrelation.centred_ranks(row, own) for row, own in zip(values, order, strict=True)]
+    kinds = [column.kind for column in described]
+    taus = autocorrelation.of_numbers(values, ranks, kinds) if ordered else np.ones(len(kinds))
     kept = [
-        _prepare_column(row, column, float(tau), n_bins=n_bins, ordered=ordered)
-        for row, column, tau in zip(values, described, taus, strict=True)
+        _prepare_column(row, own, column, float(tau), n_bins=n_bins, ordered=ordered)
+        for row, own, column, tau in zip(values, order, described, taus, strict=True)
     ]
-    return Reference(columns=tuple(kept), n_rows=len(X), ordered=ordered, has_prediction=predictions is not None)
+    pairs = paired(columns, importance)
+    scores = _normal_scores(values, ranks, kept, pairs)
+    return Reference(
+        columns=tuple(kept),
+        n_rows=len(X),
+        ordered=ordered,
+        has_prediction=predictions is not None,
+        pairs=pairs,
+        bonds=relations.bonds(scores, n_window=n_window) if ordered else relations.unordered_bonds(scores),
+    )
+
+
+def paired(columns: Sequence[contract.Column], importance: Floats | None) -> Ints:
+    """Return which columns' relations are watched: the `MAX_PAIRED` most important numbers, in order.
+
+    Examples
+    --------
+    >>> kinds = ("numeric", "category", "integer", "boolean")
+    >>> paired([contract.Column(name=kind, kind=kind) for kind in kinds], None).tolist()
+    [0, 2]
+    """
+    numbers = np.flatnonzero([column.kind in NUMBERS for column in columns])
+    if importance is not None:
+        numbers = numbers[np.argsort(-importance[numbers], kind="stable")]
+    return np.sort(numbers[:MAX_PAIRED])
 
 
 def stacked(X: Floats, predictions: Floats | None, *, n_features: int) -> Floats:
@@ -204,36 +216,6 @@ def stacked(X: Floats, predictions: Floats | None, *, n_features: int) -> Floats
     values = np.array(rows.T, dtype=np.float64, order="C")
     values[~np.isfinite(values)] = np.nan
     return values
-
-
-def autocorrelation_time(values: Floats, cut: cells.Cut, kind: contract.Kind) -> float:
-    """Return tau of one column in time order.
-
-    Numbers: of the rank series. Categories: of the cells' indicators, as codes have no order. Where values
-    are missing in bursts, the missing indicator's if that is larger.
-
-    Parameters
-    ----------
-    values : (m,) float64
-        NaN is missing.
-    cut : Cut
-        The column's cells.
-    kind : str
-        The column's.
-
-    Examples
-    --------
-    >>> x = np.repeat(np.random.default_rng(0).normal(size=2000), 10)
-    >>> cut = cells.cut(np.sort(x), "numeric", n_bins=10)
-    >>> 9 < autocorrelation_time(x, cut, "numeric") < 11
-    True
-    """
-    if kind == "category":
-        indicators = autocorrelation.cell_indicators(cut.place(values), cut.size)
-        return float(autocorrelation.integrated_time(indicators[None])[0])
-    ranks = autocorrelation.centred_ranks(values, np.argsort(values))
-    of_ranks = autocorrelation.integrated_time(ranks[None, None])[0]
-    return float(max(of_ranks, _missing_time(values)))
 
 
 @dataclass(frozen=True)
@@ -311,7 +293,26 @@ def compare(reference: Reference, placed: Placed, index: Ints, tau: Floats, *, n
         reference_sd=np.array([column.sd for column in columns]),
         reference_low=np.array([_end(column.ordered, 0) for column in columns]),
         reference_high=np.array([_end(column.ordered, -1) for column in columns]),
+        sums=tuple(column.sums for column in columns),
     )
+
+
+def compare_pairs(reference: Reference, placed: Placed, tau: Floats, *, n_window: int) -> Comparison:
+    """Set the newest rows of the columns whose relations are watched against the reference, bonds included.
+
+    Parameters
+    ----------
+    reference : Reference
+        With at least one such column.
+    placed : Placed
+        At least `n_window` rows.
+    tau : (c,) float64
+        Autocorrelation times of all columns.
+    n_window : int
+        Rows of the window, n.
+    """
+    compared = compare(reference, placed, reference.pairs, tau[reference.pairs], n_window=n_window)
+    return replace(compared, bonds=reference.bonds)
 
 
 def _padded(counts: Sequence[Ints], width: int) -> Ints:
@@ -333,55 +334,21 @@ def _ranks(ordered: Floats, values: Floats) -> tuple[Ints, Ints]:
     return below, upto
 
 
-def _taus_of_numbers(values: Floats, columns: Sequence[contract.Column]) -> Floats:
-    taus = np.ones(len(columns))
-    numbers = [i for i, column in enumerate(columns) if column.kind != "category"]
-    if numbers:
-        ranks = [autocorrelation.centred_ranks(values[i], np.argsort(values[i])) for i in numbers]
-        taus[numbers] = autocorrelation.integrated_time(np.stack(ranks)[:, None])
-        taus[numbers] = np.maximum(taus[numbers], [_missing_time(values[i]) for i in numbers])
-    return taus
-
-
-def _missing_time(values: Floats) -> float:
-    missing = np.isnan(values)
-    if not missing.any() or missing.all():
-        return 1.0
-    return float(autocorrelation.integrated_time((missing - missing.mean())[None, None])[0])
+def _normal_scores(values: Floats, ranks: Sequence[Floats], kept: Sequence[ColumnReference], pairs: Ints) -> Floats:
+    present = np.array([len(kept[i].ordered) for i in pairs], dtype=np.int64)
+    centred = np.stack([ranks[i] for i in pairs]) if len(pairs) else np.zeros((0, values.shape[1]))
+    centred[np.isnan(values[pairs])] = np.nan
+    return relations.normal_scores(centred + (present[:, None] + 1) / 2, present)
 
 
 def _prepare_column(
-    values: Floats, column: contract.Column, tau: float, *, n_bins: int, ordered: bool
+    values: Floats, order: Ints, column: contract.Column, tau: float, *, n_bins: int, ordered: bool
 ) -> ColumnReference:
-    present = np.sort(values[~np.isnan(values)])
+    present = values[order[: len(values) - np.count_nonzero(np.isnan(values))]]
     cut = cells.cut(present, column.kind, n_bins=n_bins, categories=column.categories)
     cell = cut.place(values)
     if ordered and column.kind == "category":
-        tau = autocorrelation_time(values, cut, column.kind)
+        tau = autocorrelation.of_column(values, cut, column.kind)
     mean, sd = moments(present[None], np.array([len(present)]))
     counts = np.bincount(cell, minlength=cut.size)
     return ColumnReference(column.name, column.kind, cut, counts, present, tau, mean=float(mean[0]), sd=float(sd[0]))
-
-
-def _describe(column: ColumnReference) -> dict[str, Any]:
-    return {
-        "name": column.name,
-        "kind": column.kind,
-        "tau": column.tau,
-        "mean": column.mean,
-        "sd": column.sd,
-        "cut": {"by_value": column.cut.by_value, "labels": column.cut.labels},
-        "n_ordered": len(column.ordered),
-        "n_points": len(column.cut.points),
-    }
-
-
-def _pieces(array: NDArray[Any], lengths: Sequence[int]) -> list[NDArray[Any]]:
-    return np.split(array, np.cumsum(lengths)[:-1])
-
-
-def _rebuild(described: dict[str, Any], ordered: Floats, points: Floats, counts: Ints) -> ColumnReference:
-    fields = {name: described[name] for name in ("name", "kind", "tau", "mean", "sd")}
-    by_value, labels = described["cut"]["by_value"], tuple(described["cut"]["labels"])
-    cut = cells.Cut(by_value=by_value, points=points, labels=labels)
-    return ColumnReference(cut=cut, counts=counts, ordered=ordered, **fields)

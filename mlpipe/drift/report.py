@@ -17,6 +17,9 @@ WINDOW_SIZE = 1000
 MIN_SAMPLES = 100
 """Rows below which no window is tested."""
 
+DECIDING = ("ks", "chi_square", "relations")
+"""Detectors whose evidence counts: the three that were calibrated together."""
+
 Verdict = Literal["stable", "drift", "harmless"]
 
 
@@ -103,6 +106,30 @@ class FeatureResult:
 
 
 @dataclass(frozen=True)
+class Relation:
+    """A pair of features, and whether it still moves together as it did.
+
+    Parameters
+    ----------
+    a, b : str
+        Names of the columns.
+    r_reference, r : float
+        Correlation of their normal scores, before and now.
+    p_adjusted : float
+        Chance of such a change, Bonferroni over the pairs of the check.
+    significant : bool
+        p_adjusted < alpha and a change of more than 0.2.
+    """
+
+    a: str
+    b: str
+    r_reference: float
+    r: float
+    p_adjusted: float
+    significant: bool
+
+
+@dataclass(frozen=True)
 class Since:
     """From when the worst moved column has moved.
 
@@ -133,11 +160,13 @@ class Report:
     threshold, alpha : float
         What the verdict was reached with.
     n_rows : int
-        Rows given.
+        Rows looked at.
     features : tuple of FeatureResult
         Worst first.
     prediction : FeatureResult or None
         The model's own output.
+    relations : tuple of Relation
+        The pairs that changed most surely, at most ten.
     since : Since or None
         From when the worst moved column has moved; None when nothing has, or the rows have no times.
     sentence : str
@@ -154,6 +183,7 @@ class Report:
     n_rows: int
     features: tuple[FeatureResult, ...]
     prediction: FeatureResult | None
+    relations: tuple[Relation, ...]
     since: Since | None
     sentence: str
     notes: tuple[str, ...]
@@ -173,12 +203,15 @@ class Rule:
         Rows of the largest window; halves, quarters and eighths are tested beside it.
     min_samples : int
         Rows below which no window is tested.
+    deciding : tuple of str
+        Names of the detectors whose evidence counts; the others are only shown.
     """
 
     threshold: float = THRESHOLD
     alpha: float = ALPHA
     window_size: int = WINDOW_SIZE
     min_samples: int = MIN_SAMPLES
+    deciding: tuple[str, ...] = DECIDING
 
 
 RULE = Rule()

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Flask, Response, current_app
 
 from mlpipe import clock, db, errors, web
 from mlpipe.drift import backtest, service, store
 from mlpipe.schema import backtest as rehearsals
+from mlpipe.settings import Settings
 
 blueprint = Blueprint("drift", __name__)
 
 EXTENSION = "mlpipe.monitor"
+
+
+def init(app: Flask, settings: Settings) -> None:
+    """Give an app its monitor.
+
+    Raises
+    ------
+    errors.InvalidSetting
+        The settings name a detector that cannot decide.
+    """
+    service.rule(settings)
+    app.extensions[EXTENSION] = service.Monitor(settings.models_folder)
 
 
 def monitor() -> service.Monitor:

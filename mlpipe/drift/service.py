@@ -6,7 +6,7 @@ import logging
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from mlpipe import clock, db, errors
 from mlpipe.drift import reference as references
 from mlpipe.drift import report as reports
-from mlpipe.drift import segments, splitting, store, verdict
+from mlpipe.drift import segments, splitting, store, stored, verdict
+from mlpipe.drift.detectors import DETECTORS
 from mlpipe.features import store as features
 from mlpipe.incidents import store as incidents
 from mlpipe.jobs import ledger
@@ -53,7 +54,8 @@ class Monitor:
     Parameters
     ----------
     models : Path
-        The registry folder; a version's reference is prepared once and kept until the columns change.
+        The registry folder; a version's reference was prepared at its registration, and is read again when the columns
+        change.
     """
 
     def __init__(self, models: Path) -> None:
@@ -94,19 +96,16 @@ class Monitor:
             last = store.latest(connection, model_version=active.version)
             seen = last.last_prediction if last else 0
             n = predictions.count_since(connection, active.version, seen, enough=settings.min_samples)
-            if n < settings.min_samples:
-                looked = {"model_version": active.version, "last_prediction": predictions.newest(connection)}
-                return self._wait(too_few(n, settings), job_id, holder, looked)
-            window = predictions.window(connection, active.version, verdict.MAX_GROWTH * settings.window_size)
-        if window is None:
-            raise errors.TooFewSamples("The prediction log lost its rows between two looks; check again.")
+            looked = {"model_version": active.version, "last_prediction": predictions.newest(connection)}
+        if n < settings.min_samples:
+            return self._wait(too_few(n, settings), job_id, holder, looked)
         baseline = self._load(active.version, schema, settings)
+        window = read_window(baseline, settings)
         report = judge(baseline, window, settings, now=clock.now_us())
         parts = splitting.split(
             baseline.splits,
-            window,
-            summarise(window.outputs, window.probabilities),
             version=active.version,
+            upto=window.last,
             whole=report.verdict,
             rule=rule(settings),
             importance=baseline.importance,
@@ -141,7 +140,7 @@ class Monitor:
 
 
 def load_baseline(models: Path, version: int, schema: Schema, settings: Settings) -> Baseline:
-    """Prepare what a version's traffic is compared with.
+    """Read what a version's traffic is compared with, or prepare it under other settings than it was kept with.
 
     Raises
     ------
@@ -152,13 +151,30 @@ def load_baseline(models: Path, version: int, schema: Schema, settings: Settings
         row = versions.get(connection, version)
     if row is None:
         raise errors.NotFound(f"Version {version} has no row.")
-    kept = artifacts.load_reference(registry.folder(models, version), row.files)
-    outputs, kind = _reference_outputs(kept, row)
-    reference = references.prepare(
-        kept["X"], schema.columns, predictions=outputs, prediction_kind=kind, n_bins=settings.n_bins
-    )
-    splits = splitting.prepare(kept["X"], outputs, kind, schema=schema, settings=settings)
-    return Baseline(version, schema.columns, reference, kept["importance"], splits)
+    arrays = artifacts.load_reference(registry.folder(models, version), row.files)
+    classes = row.parameters["classes"]
+    made = stored.Made(n_bins=settings.n_bins, n_window=settings.window_size)
+    reference = stored.unpack(arrays, schema.columns, made)
+    if reference is None:
+        reference = stored.prepare(arrays, classes, schema.columns, made)
+    splits = splitting.prepare(arrays, classes, schema, settings)
+    return Baseline(version, schema.columns, reference, arrays["importance"], splits)
+
+
+def read_window(baseline: Baseline, settings: Settings, *, upto: int | None = None) -> predictions.Window:
+    """Read the newest rows that a check looks at; `upto` is the newest log row that counts.
+
+    Raises
+    ------
+    errors.TooFewSamples
+        There are none.
+    """
+    n = verdict.rows_needed(baseline.reference, rule(settings))
+    with db.reading() as connection:
+        window = predictions.window(connection, baseline.version, n, upto=upto)
+    if window is None:
+        raise errors.TooFewSamples("The prediction log lost its rows between two looks; check again.")
+    return window
 
 
 def judge(baseline: Baseline, window: predictions.Window, settings: Settings, *, now: int) -> reports.Report:
@@ -166,7 +182,7 @@ def judge(baseline: Baseline, window: predictions.Window, settings: Settings, *,
     return verdict.judge(
         baseline.reference,
         window.X,
-        summarise(window.outputs, window.probabilities),
+        stored.summarise(window.outputs, window.probabilities),
         rule=rule(settings),
         importance=baseline.importance,
         at=window.predicted_at,
@@ -174,41 +190,28 @@ def judge(baseline: Baseline, window: predictions.Window, settings: Settings, *,
     )
 
 
-def _reference_outputs(
-    kept: dict[str, NDArray[Any]], row: versions.Version
-) -> tuple[Floats, Literal["numeric", "category"]]:
-    """Return what the version answers to its reference rows, as `summarise` does for the window's, and its kind."""
-    classes = np.asarray(row.parameters["classes"], dtype=np.float64)
-    scores = kept["scores"]
-    if not len(classes):
-        return scores, "numeric"
-    outputs = classes[np.nan_to_num(scores).argmax(axis=1)]
-    return summarise(outputs, scores), "category" if len(classes) > 2 else "numeric"
-
-
 def rule(settings: Settings) -> reports.Rule:
-    """Return what the settings want a verdict to be reached with."""
-    return reports.Rule(settings.threshold, settings.alpha, settings.window_size, settings.min_samples)
+    """Return what the settings want a verdict to be reached with.
 
-
-def summarise(outputs: Floats, probabilities: Floats | None) -> Floats:
-    """Return one number for each prediction: what the monitor watches of the model's own output.
-
-    Parameters
-    ----------
-    outputs : float64 (n,)
-        Class labels as stored, or values.
-    probabilities : float64 (n, k) or None
-        None for regression.
-
-    Returns
-    -------
-    float64 (n,)
-        Two classes: the probability of the second. More: the class. Regression: the value.
+    Raises
+    ------
+    errors.InvalidSetting
+        They name a detector that cannot decide, or none at all.
     """
-    if probabilities is not None and probabilities.shape[1] == 2:
-        return probabilities[:, 1]
-    return outputs
+    able = [detector.name for detector in DETECTORS.values() if detector.role == "evidence"]
+    unknown = [name for name in settings.deciding if name not in able]
+    if unknown or not settings.deciding:
+        raise errors.InvalidSetting(
+            f"MLPIPE_DECIDING_DETECTORS={settings.deciding_detectors!r}: "
+            f"{', '.join(unknown) or 'nothing'} can not decide; name at least one of {', '.join(able)}."
+        )
+    return reports.Rule(
+        threshold=settings.threshold,
+        alpha=settings.alpha,
+        window_size=settings.window_size,
+        min_samples=settings.min_samples,
+        deciding=settings.deciding,
+    )
 
 
 def too_few(n: int, settings: Settings) -> str:
@@ -243,6 +246,7 @@ def _store(
         "notes": [*report.notes, *(parts["notes"] if parts else [])],
         "segments": parts,
         "since": None if report.since is None else report.since.at,
+        "relations": [asdict(relation) for relation in report.relations],
     }
     with db.transaction() as connection:
         report_id = store.add(connection, values)

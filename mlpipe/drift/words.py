@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from mlpipe.drift import reference as references
-from mlpipe.drift.report import FeatureResult, Rule, Since, Verdict
+from mlpipe.drift.report import FeatureResult, Relation, Rule, Since, Verdict
 
 LONG_MEMORY = 10.0
 """tau above which a window of window_size rows is worth too few independent ones and may grow."""
@@ -79,7 +79,13 @@ def when(since: Since | None, now: int | None) -> str:
 
 
 def sentence(
-    verdict: Verdict, moved: Sequence[FeatureResult], results: Sequence[FeatureResult], rule: Rule, *, when: str = ""
+    verdict: Verdict,
+    moved: Sequence[FeatureResult],
+    broken: Sequence[Relation],
+    results: Sequence[FeatureResult],
+    rule: Rule,
+    *,
+    when: str = "",
 ) -> str:
     """Return the verdict in a sentence of at most 240 characters.
 
@@ -88,6 +94,8 @@ def sentence(
     verdict : {"stable", "drift", "harmless"}
     moved : sequence of FeatureResult
         What moved far enough, and not by chance; worst first.
+    broken : sequence of Relation
+        Pairs that fired, none of whose columns moved by itself; surest first.
     results : sequence of FeatureResult
         All of them.
     rule : Rule
@@ -98,7 +106,9 @@ def sentence(
     if verdict == "stable":
         return _stable_sentence(results, rule)
     if verdict == "harmless":
-        return _harmless_sentence(moved)
+        return _harmless_sentence(moved, broken)
+    if not moved:
+        return _broken_sentence(broken)
     worst, others = moved[0], moved[1:]
     evidence = f"(PSI {worst.psi_corrected:.2g}, adjusted p {_small(worst.p_adjusted)}, {_rows(worst)})"
     sentence = f"{_name(worst)} {_movement(worst)}{when} {evidence}{_weight(worst)}."
@@ -112,10 +122,38 @@ def _weight(result: FeatureResult) -> str:
     return "" if result.importance is None else f"; it carries {_percent(result.importance)} of the importance"
 
 
-def _harmless_sentence(moved: Sequence[FeatureResult]) -> str:
-    has, it = ("has", "it") if len(moved) == 1 else ("have", "them")
+def _broken_sentence(broken: Sequence[Relation]) -> str:
+    others = f" Also {len(broken) - 1} more {'pair' if len(broken) == 2 else 'pairs'}." if broken[1:] else ""
+    return f"{relation(broken[0])}{others}"
+
+
+def relation(found: Relation) -> str:
+    """Return what has become of a pair, in a sentence.
+
+    Examples
+    --------
+    >>> relation(Relation(a="temp", b="load", r_reference=0.71, r=0.12, p_adjusted=2e-7, significant=True))
+    'temp and load no longer move together: correlation 0.71 → 0.12 (adjusted p 2e-7).'
+    """
+    if abs(found.r) < abs(found.r_reference):
+        change = "no longer move together"
+    else:
+        change = "move against each other now" if found.r < 0 else "move together now"
+    figures = f"correlation {_signed(found.r_reference)} → {_signed(found.r)}"
+    return f"{_short(found.a)} and {_short(found.b)} {change}: {figures} (adjusted p {_small(found.p_adjusted)})."
+
+
+def _signed(r: float) -> str:
+    return f"{r:.2f}".replace("-", MINUS)
+
+
+def _harmless_sentence(moved: Sequence[FeatureResult], broken: Sequence[Relation]) -> str:
+    names = [result.name for result in moved]
+    names += [name for found in broken for name in (found.a, found.b) if name not in names]
+    has, it = ("has", "it") if len(names) == 1 else ("have", "them")
+    how = f"moved ({score(moved):.3f})" if moved else "changed their relation"
     return (
-        f"{_names(moved)} {has} moved ({score(moved):.3f}), but the model hardly uses {it} "
+        f"{_listed(names)} {has} {how}, but the model hardly uses {it} "
         "and its predictions have not moved: noted, not retrained."
     )
 
@@ -157,14 +195,29 @@ def _mixture(new: float) -> str:
     return f"has new values in {_percent(new)} of rows" if new > NEW_VALUES else "changed its mix of values"
 
 
-def notes(reference: references.Reference, results: Sequence[FeatureResult], rule: Rule) -> tuple[str, ...]:
-    """Return what a reader must know beside the sentence: memory, cycles, missing values, new categories."""
+def notes(
+    reference: references.Reference, results: Sequence[FeatureResult], broken: Sequence[Relation], rule: Rule
+) -> tuple[str, ...]:
+    """Return what a reader must know beside the sentence: memory, cycles, missing values, categories, relations."""
     slow = sorted((result for result in results if result.tau > LONG_MEMORY), key=lambda result: -result.tau)
     found = [*_order_notes(reference), *_memory_notes(slow), *_cycle_notes(slow, reference)]
     for result in results:
         found += _missing_notes(result, rule.alpha / len(results))
         found += _category_notes(result)
-    return tuple(found)
+    return (*found, *(relation(pair) for pair in broken[:MAX_NAMED]))
+
+
+def thinned(step: int, n_rows: int) -> tuple[str, ...]:
+    """Return what to say where not every row was looked at.
+
+    Examples
+    --------
+    >>> thinned(10, 100_000)
+    ('One in 10 of the newest 100,000 rows was looked at; windows count those.',)
+    >>> thinned(1, 1000)
+    ()
+    """
+    return (f"One in {step} of the newest {n_rows:,} rows was looked at; windows count those.",) if step > 1 else ()
 
 
 def _memory_notes(slow: Sequence[FeatureResult]) -> list[str]:
@@ -207,13 +260,21 @@ def _category_notes(result: FeatureResult) -> list[str]:
 
 
 def _name(result: FeatureResult) -> str:
-    return result.name if len(result.name) <= MAX_NAME else result.name[: MAX_NAME - 1] + "…"
+    return _short(result.name)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
 
 
 def _names(results: Sequence[FeatureResult]) -> str:
-    named = [_name(result) for result in results[:MAX_NAMED]]
-    if len(results) > MAX_NAMED:
-        return f"{', '.join(named[:-1])} and {len(results) - MAX_NAMED + 1} more"
+    return _listed([result.name for result in results])
+
+
+def _listed(names: Sequence[str]) -> str:
+    named = [_short(name) for name in names[:MAX_NAMED]]
+    if len(names) > MAX_NAMED:
+        return f"{', '.join(named[:-1])} and {len(names) - MAX_NAMED + 1} more"
     return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
 
 

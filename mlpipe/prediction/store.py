@@ -161,15 +161,25 @@ def _after(columns: sa.Select[Any], version: int, last: int) -> sa.Select[Any]:
     return newer.order_by(predictions.c.id)
 
 
+_WINDOW = (
+    predictions.c.id,
+    predictions.c.n_rows,
+    predictions.c.predicted_at,
+    predictions.c.features,
+    predictions.c.outputs,
+    predictions.c.probabilities,
+)
+
+
 def window(connection: sa.Connection, version: int, n: int, *, upto: int | None = None) -> Window | None:
     """Return the newest n rows that a version has answered, oldest first; None when there are none.
 
     `upto` is the newest log row that counts; without it, all do.
     """
-    rows: list[sa.Row[Any]] = []
+    rows: list[Sequence[Any]] = []
     missing, before = n, None if upto is None else upto + 1
     while missing > 0:
-        query = sa.select(predictions).where(predictions.c.model_version == version)
+        query = sa.select(*_WINDOW).where(predictions.c.model_version == version)
         if before is not None:
             query = query.where(predictions.c.id < before)
         part = connection.execute(query.order_by(predictions.c.id.desc()).limit(min(missing, WINDOW_REQUESTS))).all()
@@ -184,19 +194,17 @@ def window(connection: sa.Connection, version: int, n: int, *, upto: int | None 
     return _window(rows[::-1], n) if rows else None
 
 
-def _window(rows: Sequence[sa.Row[Any]], n: int) -> Window:
+def _window(rows: Sequence[Sequence[Any]], n: int) -> Window:
     """Join log rows; the oldest may hold more rows than are wanted."""
-    total = sum(row.n_rows for row in rows)  # blocks are joined as bytes: a view of each costs ten times as much
-    probabilities = None
-    if rows[0].probabilities is not None:
-        probabilities = _block(b"".join(row.probabilities for row in rows), total)[-n:]
+    ids, n_rows, moments, features, outputs, probabilities = zip(*rows, strict=True)
+    total = sum(n_rows)
     return Window(
-        X=_block(b"".join(row.features for row in rows), total)[-n:],
-        outputs=np.frombuffer(b"".join(row.outputs for row in rows))[-n:],
-        probabilities=probabilities,
-        predicted_at=np.repeat([row.predicted_at for row in rows], [row.n_rows for row in rows])[-n:],
-        first=rows[0].id,
-        last=rows[-1].id,
+        X=_block(b"".join(features), total)[-n:],
+        outputs=np.frombuffer(b"".join(outputs))[-n:],
+        probabilities=None if probabilities[0] is None else _block(b"".join(probabilities), total)[-n:],
+        predicted_at=np.repeat(np.array(moments, dtype=np.int64), n_rows)[-n:],
+        first=ids[0],
+        last=ids[-1],
     )
 
 

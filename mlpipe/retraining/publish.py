@@ -10,6 +10,7 @@ import msgspec
 from numpy.typing import NDArray
 
 from mlpipe import clock, db
+from mlpipe.drift import stored
 from mlpipe.jobs import ledger
 from mlpipe.jobs import store as jobs
 from mlpipe.registry import artifacts
@@ -111,9 +112,8 @@ def _lay_out(
     settings: Settings,
 ) -> None:
     """Write the drift reference, the smoke rows and the manifest beside the model."""
-    n, X, scores = settings.reference_rows, planned.samples.X, result.scores
-    reference = {"X": X[-n:], "scores": scores["cross_scores"][-n:], "importance": scores["importance"]}
-    artifacts.dump_arrays(reference, work / artifacts.REFERENCE)
+    X, scores = planned.samples.X, result.scores
+    artifacts.dump_arrays(_reference(planned, scores, settings), work / artifacts.REFERENCE)
     artifacts.dump_arrays({"X": X[-child.SMOKE_ROWS :], "scores": scores["smoke_scores"]}, work / artifacts.SMOKE)
     manifest = described | {
         "schema": msgspec.to_builtins(planned.schema),
@@ -126,6 +126,18 @@ def _lay_out(
     artifacts.write_manifest(manifest, work)
     for name in (child.TASK, child.WINDOW, child.SCORES, child.OUTPUT):
         (work / name).unlink(missing_ok=True)
+
+
+def _reference(planned: plan.Plan, scores: dict[str, NDArray[Any]], settings: Settings) -> dict[str, NDArray[Any]]:
+    """Return the rows that traffic will be compared with, and what depends on them alone."""
+    n = settings.reference_rows
+    rows = {
+        "X": planned.samples.X[-n:],
+        "scores": scores["cross_scores"][-n:],
+        "importance": scores["importance"],
+    }
+    made = stored.Made(n_bins=settings.n_bins, n_window=settings.window_size)
+    return rows | stored.pack(stored.prepare(rows, planned.classes, planned.schema.columns, made), made)
 
 
 def _register(version: versions.Version, job: jobs.Job, planned: plan.Plan, result: Result, *, holder: str) -> bool:

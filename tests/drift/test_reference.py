@@ -4,11 +4,13 @@ import io
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from mlpipe.drift import reference as references
-from mlpipe.drift import verdict
+from mlpipe.drift import stored, verdict
 from mlpipe.schema import contract
 
+MADE = stored.Made(n_bins=10, n_window=1000)
 COLUMNS = [
     contract.Column(name="temp", kind="numeric"),
     contract.Column(name="carrier", kind="category", categories=("AA", "UA", "DL")),
@@ -29,9 +31,10 @@ def kept(rows, rng):
 
 def test_survives_a_file_without_pickle(kept, rows):
     file = io.BytesIO()
-    np.savez(file, **kept.to_arrays())
+    np.savez(file, **stored.pack(kept, MADE))
     file.seek(0)
-    again = references.Reference.from_arrays(np.load(file, allow_pickle=False))
+    again = stored.unpack(np.load(file, allow_pickle=False), COLUMNS, MADE)
+    assert again is not None
     outputs = np.linspace(0, 1, 400)
     assert verdict.judge(again, rows[:400], outputs) == verdict.judge(kept, rows[:400], outputs)
     assert again.columns[1].cut.labels == ("AA", "UA", "DL", "other or new", "missing")
@@ -82,3 +85,37 @@ def test_does_not_change_its_input(rows):
     before = rows.copy()
     references.prepare(rows, COLUMNS, predictions=None, prediction_kind="numeric")
     np.testing.assert_array_equal(rows, before)
+
+
+def test_what_was_kept_takes_todays_names_and_words(kept):
+    today = [
+        replace(COLUMNS[0], name="temperature"),
+        replace(COLUMNS[1], categories=("AA", "UA", "Delta", "WN")),
+        COLUMNS[2],
+    ]
+    again = stored.unpack(stored.pack(kept, MADE), today, MADE)
+    assert again is not None
+    assert [column.name for column in again.columns] == ["temperature", "carrier", "empty", "prediction"]
+    assert again.columns[1].cut.labels == ("AA", "UA", "Delta", "other or new", "missing")
+
+
+def test_what_was_kept_otherwise_is_made_again(kept):
+    arrays = stored.pack(kept, MADE)
+    integer = [replace(COLUMNS[0], kind="integer"), *COLUMNS[1:]]
+    assert stored.unpack(arrays, COLUMNS, stored.Made(n_bins=5, n_window=1000)) is None
+    assert stored.unpack(arrays, COLUMNS, stored.Made(n_bins=10, n_window=500)) is None
+    assert stored.unpack(arrays, integer, MADE) is None
+    assert stored.unpack(arrays, COLUMNS[:2], MADE) is None
+    assert stored.unpack({"X": np.zeros((3, 3))}, COLUMNS, MADE) is None
+
+
+def test_scores_of_classes_become_what_is_watched(rows):
+    two = np.column_stack([np.full(1500, 0.25), np.full(1500, 0.75)])
+    three = np.eye(3)[np.arange(1500) % 3]
+    kept = {"X": rows, "importance": np.ones(3)}
+    binary = stored.prepare(kept | {"scores": two}, [0.0, 1.0], COLUMNS, MADE).columns[-1]
+    many = stored.prepare(kept | {"scores": three}, [4.0, 5.0, 9.0], COLUMNS, MADE).columns[-1]
+    values = stored.prepare(kept | {"scores": np.arange(1500.0)}, [], COLUMNS, MADE).columns[-1]
+    assert (binary.kind, binary.mean) == ("numeric", 0.75)
+    assert (many.kind, many.cut.points.tolist()) == ("category", [4.0, 5.0, 9.0])
+    assert (values.kind, values.mean) == ("numeric", 749.5)

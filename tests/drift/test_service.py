@@ -8,7 +8,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from mlpipe import db
+from mlpipe import db, errors
+from mlpipe.app import create_app
 from mlpipe.drift import service
 from mlpipe.jobs import store as jobs
 from mlpipe.registry import artifacts
@@ -238,3 +239,39 @@ def test_two_processes_that_check_the_same_rows_leave_one_report(
     found = threads.at_once(trained_app, lambda monitor: monitor.check(trained_settings), monitors)
     assert not threads.faults(found)
     assert len(served.get("/drift/reports").json["items"]) == 1
+
+
+@pytest.mark.parametrize("names", ["", "ks,zodiac", "psi", " , "])
+def test_a_setting_that_lets_nothing_decide_is_refused(settings: Settings, names: str) -> None:
+    with pytest.raises(errors.InvalidSetting, match="name at least one of chi_square, ks, relations"):
+        create_app(replace(settings, deciding_detectors=names))
+
+
+def test_the_deciding_detectors_are_those_of_the_setting(settings: Settings) -> None:
+    assert service.rule(replace(settings, deciding_detectors=" ks ,relations")).deciding == ("ks", "relations")
+
+
+def test_a_broken_relation_is_drift_and_in_the_report(served: FlaskClient, rng: np.random.Generator) -> None:
+    X, _ = trained.rows(400, rng)
+    served.post("/predict", json={"features": [[a, a, c] for a, _, c in X]})
+    report = served.post("/drift/check").json
+    first = report["relations"][0]
+    assert (report["verdict"], first["significant"], {first["a"], first["b"]}) == ("drift", True, {"f0", "f1"})
+    told = [report["sentence"], *report["notes"]]
+    assert any(line.startswith("f0 and f1 move together now: correlation ") for line in told)
+
+
+def test_the_reference_is_read_not_made(
+    served: FlaskClient, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(served, 100, rng)
+    monkeypatch.setattr(service.stored, "prepare", None)
+    assert served.post("/drift/check").json["verdict"] == "stable"
+
+
+def test_a_reference_that_was_made_otherwise_is_made_again(
+    served: FlaskClient, trained_settings: Settings, monitor: service.Monitor, rng: np.random.Generator
+) -> None:
+    ask(served, 200, rng)
+    report = monitor.check(replace(trained_settings, n_bins=4))
+    assert {len(feature["cells"]["labels"]) for feature in report["features"]} == {5}

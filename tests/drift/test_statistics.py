@@ -9,8 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.spatial import distance
 
-from mlpipe.drift.detectors import autocorrelation, cells, chi_square, holm, ks, missing_share, psi, summary
+from mlpipe.drift import reference as references
+from mlpipe.drift.detectors import (
+    autocorrelation,
+    cells,
+    chi_square,
+    holm,
+    jensen_shannon,
+    ks,
+    missing_share,
+    psi,
+    relations,
+    summary,
+    wasserstein,
+)
 
 SAMPLES = {
     "random": lambda rng: (rng.normal(size=1000), rng.normal(0.2, 1, size=300)),
@@ -35,6 +49,110 @@ def test_ks_distance_is_scipys(sample, gaps, pair, rng):
     found = ks.ks(pair(reference, window)).statistic[0]
     known = stats.ks_2samp(reference[~np.isnan(reference)], window[~np.isnan(window)], method="asymp")
     assert found == pytest.approx(known.statistic, abs=1e-12)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_wasserstein_is_scipys_in_sd(sample, gaps, pair, rng):
+    reference, window = SAMPLES[sample](rng)
+    if gaps and len(window) > 1:
+        reference, window = with_gaps(reference, rng), with_gaps(window, rng)
+    found = wasserstein.wasserstein(pair(reference, window)).statistic[0]
+    held = reference[~np.isnan(reference)]
+    if held.std() == 0:
+        assert np.isnan(found)
+        return
+    known = stats.wasserstein_distance(held, window[~np.isnan(window)]) / held.std()
+    assert found == pytest.approx(known, rel=1e-12, abs=1e-12)
+
+
+def test_wasserstein_of_a_shift_is_the_shift_in_sd(pair, rng):
+    values = rng.normal(5, 3, size=1000)
+    assert wasserstein.wasserstein(pair(values, values + 1.5)).statistic[0] == pytest.approx(1.5 / values.std())
+
+
+def test_wasserstein_has_nothing_to_say_without_values(pair):
+    empty, some = np.full(20, np.nan), np.arange(20.0)
+    assert np.isnan(wasserstein.wasserstein(pair(empty, some)).statistic[0])
+    assert np.isnan(wasserstein.wasserstein(pair(some, empty)).statistic[0])
+
+
+@pytest.mark.parametrize("kind", ["numeric", "category"])
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_jensen_shannon_is_scipys(sample, kind, pair, rng):
+    reference, window = SAMPLES[sample](rng)
+    if kind == "category":
+        reference, window = with_gaps(np.abs(reference).round(), rng), with_gaps(np.abs(window).round(), rng)
+    compared = pair(reference, window, kind)
+    p, q, used = cells.shares(compared.reference_counts[0], compared.window_counts[0])
+    known = distance.jensenshannon(p[used], q[used], base=2)
+    assert jensen_shannon.jensen_shannon(compared).statistic[0] == pytest.approx(known, abs=1e-12)
+
+
+def plain_correlations(reference, window):
+    """Correlations of normal scores over complete pairs, by scipy's ranks and numpy's corrcoef."""
+    held = [column[~np.isnan(column)] for column in reference.T]
+
+    def scores(values, own):
+        midrank = np.array([(np.sum(own < v) + np.sum(own <= v) + 1) / 2 for v in values])
+        return np.where(np.isnan(values), np.nan, stats.norm.ppf(midrank / (len(own) + 1)))
+
+    def r(rows):
+        one, other = (scores(column, own) for column, own in zip(rows.T, held, strict=True))
+        both = ~np.isnan(one) & ~np.isnan(other)
+        return np.corrcoef(one[both], other[both])[0, 1]
+
+    return r(reference), r(window)
+
+
+PAIRS = {
+    "random": lambda x, _: x,
+    "ties": lambda x, _: x.round(),
+    "gaps": lambda x, rng: np.where(rng.uniform(size=x.shape) < 0.2, np.nan, x),
+    "tiny": lambda x, _: x[:12],
+}
+
+
+@pytest.mark.parametrize("sample", PAIRS)
+def test_relations_are_numpys_correlations_of_scipys_scores(sample, pair, rng):
+    reference, window = (rng.normal(size=(n, 2)) @ np.array([[1.0, 0.8], [0.0, 0.6]]) for n in (800, 300))
+    reference, window = PAIRS[sample](reference, rng), PAIRS[sample](window, rng)
+    found = relations.relations(pair(reference, window))
+    before, now = plain_correlations(reference, window)
+    assert found.details["r_reference"][0, 1] == pytest.approx(before, abs=1e-12)
+    assert found.details["r"][0, 1] == pytest.approx(now, abs=1e-12)
+    assert found.statistic[0, 1] == pytest.approx(now - before, abs=1e-12)
+
+
+def test_chance_of_a_relation_is_scipys_t_of_fishers_z(prepared, rng):
+    rows = rng.normal(size=(2000, 2)) @ np.array([[1.0, 0.8], [0.0, 0.6]])
+    window = rng.normal(size=(300, 2))
+    kept = prepared(rows, n_window=200)
+    placed = references.place(kept, references.stacked(window, None, n_features=2))
+    found = relations.relations(references.compare_pairs(kept, placed, np.ones(2), n_window=300))
+    before, now = plain_correlations(rows, window)
+    blocks = [plain_correlations(rows, rows[i : i + 200])[1] for i in range(0, 1801, 100)]
+    f = max(1.0, np.mean([(math.atanh(r) - math.atanh(before)) ** 2 * 200 for r in blocks]))
+    z = abs(math.atanh(now) - math.atanh(before)) / math.sqrt((1 / 300 + 1 / 2000) * f)
+    assert found.p_value[0, 1] == pytest.approx(2 * stats.t.sf(z, 10), rel=1e-9)
+
+
+def test_constant_columns_and_few_rows_have_no_relation(pair, rng):
+    x = rng.normal(size=200)
+    for reference, window in [
+        (np.column_stack([x, np.ones(200)]), np.column_stack([x, x])),
+        (np.column_stack([x, x]), np.column_stack([x, np.ones(200)])),
+        (np.column_stack([x, x]), np.column_stack([x, x])[:9]),
+        (np.column_stack([x, x]), np.column_stack([x, np.full(200, np.nan)])),
+    ]:
+        assert np.isnan(relations.relations(pair(reference, window)).p_value[0, 1])
+
+
+def test_a_column_and_its_copy_stay_certain(pair, rng):
+    x = rng.normal(size=(500, 1))
+    found = relations.relations(pair(np.tile(x, 2), np.tile(x[:100], 2)))
+    assert found.p_value[0, 1] == 1
+    assert found.details["r"][0, 1] == pytest.approx(1, abs=1e-12)
 
 
 def stephens(gap, n, m, tau):

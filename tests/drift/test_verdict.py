@@ -8,7 +8,7 @@ import pytest
 
 from mlpipe.drift import reference as references
 from mlpipe.drift import verdict
-from mlpipe.drift.report import Since
+from mlpipe.drift.report import Rule, Since
 from mlpipe.schema import contract
 
 NOON = 1_800_014_400_000_000
@@ -127,8 +127,10 @@ def test_missing_predictions_are_refused(kept):
 def test_only_the_newest_rows_count(kept, rng):
     X, outputs = rng.normal(size=(1000, 4)), rng.uniform(size=1000)
     older = rng.normal(9, 1, size=(3000, 4))
-    longer = verdict.judge(kept, np.concatenate([older, X]), np.concatenate([np.zeros(3000), outputs]))
-    assert longer.features == verdict.judge(kept, X, outputs).features
+    at = NOON + SECOND * np.arange(4000)
+    longer = verdict.judge(kept, np.concatenate([older, X]), np.concatenate([np.zeros(3000), outputs]), at=at)
+    assert longer == verdict.judge(kept, X, outputs, at=at[3000:])
+    assert longer.n_rows == verdict.rows_needed(kept, Rule()) == 1000
 
 
 def test_alike_neighbours_are_said(rng, prepared):
@@ -208,6 +210,18 @@ def test_odd_columns_that_stay_are_stable(name, prepared):
     assert verdict.judge(kept, ODD[name][:1000, None], None).verdict == "stable"
 
 
+def test_of_a_very_long_window_some_rows_are_looked_at(kept, rng):
+    X, outputs = rng.normal(size=(60_001, 4)), rng.uniform(size=60_001)
+    X[45_000:, 1] += 1.5
+    at = NOON + SECOND * np.arange(60_001)
+    report = verdict.judge(kept, X, outputs, rule=Rule(window_size=50_000, min_samples=30_000), at=at)
+    assert report.n_rows == 50_000
+    assert report.notes[0] == "One in 5 of the newest 50,000 rows was looked at; windows count those."
+    assert {result.window for result in report.features} == {10_000}
+    assert abs(report.since.at - at[45_000]) < 200 * SECOND
+    assert report.features[0].name == "f1"
+
+
 def moved_late(rng, n_moved, shift=1.0):
     X = rng.normal(size=(1000, 4))
     X[1000 - n_moved :, 2] += shift
@@ -236,15 +250,6 @@ def test_what_had_moved_before_the_first_row_says_so(kept, rng):
 def test_what_has_not_moved_has_no_since(kept, rng):
     report = verdict.judge(kept, **moved_late(rng, 0), now=NOON)
     assert (report.verdict, report.since) == ("stable", None)
-
-
-def test_older_rows_than_the_window_are_asked_since_when(kept, rng):
-    given = moved_late(rng, 1000)
-    older = rng.normal(size=(2000, 4))
-    given["X"] = np.concatenate([older, given["X"]])
-    given["predictions"] = rng.uniform(size=3000)
-    report = verdict.judge(kept, **given | {"at": NOON + SECOND * np.arange(3000)})
-    assert abs(report.since.at - (NOON + 2000 * SECOND)) < 15 * SECOND
 
 
 def test_the_sentence_names_the_weight_of_the_worst(kept, rng):

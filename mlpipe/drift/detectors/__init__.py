@@ -1,7 +1,8 @@
 """One test, one file: a function and its descriptor.
 
 A module of this package that has a ``DETECTOR`` is registered by being here; nothing else lists it. The
-others (`cells`, `autocorrelation`, `holm`, `comparison`, `descriptor`) are what detectors are made of.
+others (`cells`, `autocorrelation`, `change_point`, `comparison`, `descriptor`, `holm`, `trials`) are what detectors are
+made of.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ def discover() -> dict[str, Detector]:
 
     Examples
     --------
-    >>> sorted(discover())
-    ['chi_square', 'ks', 'missing_share', 'psi', 'summary']
+    >>> discover()["psi"].role
+    'score'
     """
     modules = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
     detectors = [module.DETECTOR for module in modules if hasattr(module, "DETECTOR")]

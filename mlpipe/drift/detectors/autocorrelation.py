@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
+
+from mlpipe.drift.detectors import cells
+from mlpipe.schema import contract
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -83,6 +88,31 @@ def centred_ranks(values: Floats, order: Ints) -> Floats:
     return ranks
 
 
+def level_and_spread(ranks: Floats, missing: NDArray[np.bool_]) -> Floats:
+    """Return centred ranks, and their centred distance from the middle: spread can cluster where the level does not.
+
+    Parameters
+    ----------
+    ranks : (m,) float64
+        From `centred_ranks`.
+    missing : (m,) bool
+        Where they are 0 because a value is missing.
+
+    Returns
+    -------
+    (2, m) float64
+        Missing values are 0, the mean, in both.
+
+    Examples
+    --------
+    >>> level_and_spread(np.array([-1.5, -0.5, 0.5, 1.5]), np.zeros(4, dtype=bool)).tolist()
+    [[-1.5, -0.5, 0.5, 1.5], [0.5, -0.5, -0.5, 0.5]]
+    """
+    spread = np.abs(ranks)
+    present = max(len(ranks) - int(np.count_nonzero(missing)), 1)
+    return np.stack([ranks, np.where(missing, 0.0, spread - spread.sum() / present)])
+
+
 def cell_indicators(cell: Ints, size: int) -> Singles:
     """Return one centred indicator per used cell, divided by the root of its share.
 
@@ -112,3 +142,61 @@ def cell_indicators(cell: Ints, size: int) -> Singles:
     indicators /= np.sqrt(share[used, None]).astype(np.float32)
     scaled: Singles = indicators
     return scaled
+
+
+def of_column(values: Floats, cut: cells.Cut, kind: contract.Kind) -> float:
+    """Return tau of one column in time order.
+
+    Numbers: of the ranks, or of their distance from the middle if that is larger (spread that clusters).
+    Categories: of the cells' indicators, as codes have no order. Where values are missing in bursts, the missing
+    indicator's if that is larger.
+
+    Parameters
+    ----------
+    values : (m,) float64
+        NaN is missing.
+    cut : Cut
+        The column's cells.
+    kind : str
+        The column's.
+
+    Examples
+    --------
+    >>> x = np.repeat(np.random.default_rng(0).normal(size=2000), 10)
+    >>> cut = cells.cut(np.sort(x), "numeric", n_bins=10)
+    >>> 9 < of_column(x, cut, "numeric") < 11
+    True
+    """
+    if kind == "category":
+        indicators = cell_indicators(cut.place(values), cut.size)
+        return float(integrated_time(indicators[None])[0])
+    ranks = centred_ranks(values, np.argsort(values))
+    both = integrated_time(level_and_spread(ranks, np.isnan(values))[:, None])
+    return float(max(both.max(), _missing_time(values)))
+
+
+def of_numbers(values: Floats, ranks: Sequence[Floats], kinds: Sequence[contract.Kind]) -> Floats:
+    """Return tau of the columns whose values have an order, shape (c,); 1 for categories.
+
+    Parameters
+    ----------
+    values : (c, m) float64
+        NaN is missing.
+    ranks : sequence of (m,) float64, length c
+        From `centred_ranks`.
+    kinds : sequence of str, length c
+    """
+    taus = np.ones(len(kinds))
+    numbers = [i for i, kind in enumerate(kinds) if kind != "category"]
+    if numbers:
+        series = np.stack([level_and_spread(ranks[i], np.isnan(values[i])) for i in numbers])
+        both = integrated_time(series.reshape(-1, 1, series.shape[-1])).reshape(-1, 2)
+        taus[numbers] = np.maximum(both.max(axis=1), [_missing_time(values[i]) for i in numbers])
+    return taus
+
+
+def _missing_time(values: Floats) -> float:
+    missing = np.isnan(values)
+    if not missing.any() or missing.all():
+        return 1.0
+    return float(integrated_time((missing - missing.mean())[None, None])[0])

@@ -128,6 +128,11 @@ def value_label(value: float, categories: Sequence[str]) -> str:
     return number(value)
 
 
+def value_labels(points: Floats, categories: Sequence[str]) -> tuple[str, ...]:
+    """Return the labels of cells by value, "other or new" and "missing" included."""
+    return (*(value_label(float(point), categories) for point in points), "other or new", "missing")
+
+
 def few_values(ordered: Floats) -> bool:
     """Tell whether at most `MAX_VALUES` distinct values are there; `ordered` is ascending."""
     return int(np.count_nonzero(np.diff(ordered))) < MAX_VALUES
@@ -156,8 +161,7 @@ def cut(ordered: Floats, kind: contract.Kind, *, n_bins: int, categories: Sequen
         points = decile_points(ordered, n_bins)
         return Cut(by_value=False, points=points, labels=interval_labels(points))
     points = value_points(ordered[ordered != contract.UNSEEN_CODE] if kind == "category" else ordered)
-    words = tuple(value_label(float(point), categories) for point in points)
-    return Cut(by_value=True, points=points, labels=(*words, "other or new", "missing"))
+    return Cut(by_value=True, points=points, labels=value_labels(points, categories))
 
 
 def shares(reference_counts: Ints, window_counts: Ints) -> tuple[Floats, Floats, Bools]:

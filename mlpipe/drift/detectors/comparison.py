@@ -18,6 +18,31 @@ MISSING_RANK = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True)
+class Bonds:
+    """What the columns of a reference have in common.
+
+    Parameters
+    ----------
+    r : (c, c) float64
+        Correlations of their normal scores; NaN where there is none.
+    spread : (c, c) float64
+        How much more a correlation wanders than one of independent rows, at least 1; NaN where the order of the rows is
+        unknown.
+    freedom : float
+        Independent blocks that `spread` was estimated from.
+    """
+
+    r: Floats
+    spread: Floats
+    freedom: float
+
+    def take(self, index: Ints) -> Bonds:
+        """Return the columns at `index` alone, in that order."""
+        both = np.ix_(index, index)
+        return Bonds(r=self.r[both], spread=self.spread[both], freedom=self.freedom)
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Reference and window of c columns; the window holds the same n rows for all of them.
 
@@ -39,6 +64,10 @@ class Comparison:
         Present values of the reference.
     reference_mean, reference_sd, reference_low, reference_high : (c,) float64
         Of the present reference values; NaN when there is none.
+    sums : tuple of (p + 1,) float64, length c
+        Sums of the smallest 0, 1 .. p standardised reference values.
+    bonds : Bonds or None
+        Only in a comparison of pairs.
     """
 
     kinds: tuple[contract.Kind, ...]
@@ -54,6 +83,8 @@ class Comparison:
     reference_sd: Floats
     reference_low: Floats
     reference_high: Floats
+    sums: tuple[Floats, ...]
+    bonds: Bonds | None = None
 
     @property
     def n_window(self) -> int:
@@ -89,4 +120,6 @@ class Comparison:
             reference_sd=self.reference_sd[index],
             reference_low=self.reference_low[index],
             reference_high=self.reference_high[index],
+            sums=tuple(self.sums[i] for i in index),
+            bonds=None if self.bonds is None else self.bonds.take(index),
         )

@@ -15,11 +15,12 @@ from mlpipe.schema import contract
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Role = Literal["score", "evidence", "description"]
+Scope = Literal["column", "pair"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a detector found in c columns.
+    """What a detector found in c columns; for one that reads pairs, shapes are (c, c) instead of (c,).
 
     Parameters
     ----------
@@ -47,16 +48,19 @@ class Detector:
     title : str
         For people.
     role : {"score", "evidence", "description"}
-        ``score``: how far (PSI); ``evidence``: its p-value joins the others by Bonferroni, so a new one
-        costs the old ones a little power; ``description``: only shown.
+        ``score``: how far (PSI); ``evidence``: it may decide, if the setting names it: its p-value then joins the
+        others' by Bonferroni, so that a new one costs the old ones a little power; ``description``: only shown.
     kinds : frozenset of str
         Kinds of column that it reads.
     threshold : float
-        Default from which its statistic is worth a look when read alone; the verdict does not use it.
+        From which its statistic is worth a look; the verdict uses it for pairs alone.
     source : str
         Author, year, title and DOI or page.
     function : callable
         Takes a `Comparison` of c columns, returns an `Outcome` of c figures.
+    scope : {"column", "pair"}
+        ``pair``: it reads every pair of columns (the comparison has `Bonds`) and decides by itself: a pair fires when
+        its p-value, Bonferroni over the pairs, is below alpha and its statistic is beyond `threshold`.
     """
 
     name: str
@@ -66,6 +70,7 @@ class Detector:
     threshold: float
     source: str
     function: Callable[[Comparison], Outcome]
+    scope: Scope = "column"
 
 
 NUMBERS: frozenset[contract.Kind] = frozenset({"numeric", "integer"})

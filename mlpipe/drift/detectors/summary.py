@@ -91,11 +91,17 @@ def summary(comparison: Comparison) -> Outcome:
     return Outcome(statistic=_shift(mean, comparison), details=details)
 
 
-def _shift(mean: Floats, comparison: Comparison) -> Floats:
+def has_spread(comparison: Comparison) -> Bools:
+    """Tell which columns have a reference sd that is a unit to measure in, shape (c,)."""
     sd = comparison.reference_sd
-    usable = (sd > FLAT * np.abs(comparison.reference_mean)) & np.isfinite(sd) & np.isfinite(mean)
+    usable: Bools = (sd > FLAT * np.abs(comparison.reference_mean)) & np.isfinite(sd)
+    return usable
+
+
+def _shift(mean: Floats, comparison: Comparison) -> Floats:
+    usable = has_spread(comparison) & np.isfinite(mean)
     shift = np.full(len(mean), np.nan)
-    shift[usable] = (mean[usable] - comparison.reference_mean[usable]) / sd[usable]
+    shift[usable] = (mean[usable] - comparison.reference_mean[usable]) / comparison.reference_sd[usable]
     return shift
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +32,7 @@ class Trials:
     at : (t,) int64
         Row of that comparison.
     outcomes : mapping of str to Outcome
-        Of every detector with a score or evidence, t figures each.
+        Of every detector of columns with a score or evidence, t figures each.
     p_adjusted : (t,) float64
         Holm's, over all trials.
     """
@@ -45,8 +45,10 @@ class Trials:
     p_adjusted: Floats
 
 
-def run(comparisons: Sequence[Comparison], columns: Sequence[Ints], detectors: Registry) -> Trials:
-    """Run every detector with a score or evidence once per window size.
+def run(
+    comparisons: Sequence[Comparison], columns: Sequence[Ints], detectors: Registry, *, deciding: Collection[str]
+) -> Trials:
+    """Run every detector of columns with a score or evidence once per window size.
 
     Parameters
     ----------
@@ -56,13 +58,16 @@ def run(comparisons: Sequence[Comparison], columns: Sequence[Ints], detectors: R
         Which columns each of them holds.
     detectors : mapping of str to Detector
         The registry.
+    deciding : collection of str
+        Names of the detectors whose evidence counts.
     """
     outcomes = {
         name: _joined([read(detector, comparison) for comparison in comparisons])
         for name, detector in detectors.items()
-        if detector.role != "description"
+        if detector.role != "description" and detector.scope == "column"
     }
-    evidence = [outcomes[name] for name, detector in detectors.items() if detector.role == "evidence"]
+    evidence = [outcomes[name] for name in outcomes if name in deciding and detectors[name].role == "evidence"]
+    n_trials = sum(len(index) for index in columns)
     lengths = [len(index) for index in columns]
     return Trials(
         comparisons=tuple(comparisons),
@@ -70,7 +75,7 @@ def run(comparisons: Sequence[Comparison], columns: Sequence[Ints], detectors: R
         window=np.repeat(np.arange(len(comparisons)), lengths),
         at=np.concatenate([np.arange(length) for length in lengths]),
         outcomes=outcomes,
-        p_adjusted=holm.adjust(combined(evidence)),
+        p_adjusted=holm.adjust(combined(evidence, n_trials)),
     )
 
 
@@ -90,24 +95,32 @@ def read(detector: Detector, comparison: Comparison) -> Outcome:
     )
 
 
-def combined(evidence: Sequence[Outcome]) -> Floats:
+def combined(evidence: Sequence[Outcome], n_trials: int) -> Floats:
     """Return t times the smallest p-value of the t detectors that read the column (Bonferroni), at most 1.
+
+    Parameters
+    ----------
+    evidence : sequence of Outcome
+        Of the detectors that decide; NaN where one does not read the column.
+    n_trials : int
+        Figures of each. Where no detector reads a column, chance explains everything: 1.
 
     Examples
     --------
-    >>> one = Outcome(statistic=np.zeros(2), p_value=np.array([0.01, 0.01]))
-    >>> two = Outcome(statistic=np.zeros(2), p_value=np.array([0.5, np.nan]))
-    >>> combined([one, two]).tolist()
-    [0.02, 0.01]
+    >>> one = Outcome(statistic=np.zeros(3), p_value=np.array([0.01, 0.01, np.nan]))
+    >>> two = Outcome(statistic=np.zeros(3), p_value=np.array([0.5, np.nan, np.nan]))
+    >>> combined([one, two], 3).tolist()
+    [0.02, 0.01, 1.0]
     """
-    p_values = np.stack([outcome.p_value for outcome in evidence if outcome.p_value is not None])
+    none = np.full(n_trials, np.nan)
+    p_values = np.stack([none, *(outcome.p_value for outcome in evidence if outcome.p_value is not None)])
     tests = np.count_nonzero(~np.isnan(p_values), axis=0)
     smallest = np.where(np.isnan(p_values), 1.0, p_values).min(axis=0)
-    p: Floats = np.minimum(1.0, tests * smallest)
+    p: Floats = np.minimum(1.0, np.maximum(tests, 1) * smallest)
     return p
 
 
-def deciding(trials: Trials, *, alpha: float, n_columns: int) -> Ints:
+def loudest(trials: Trials, *, alpha: float, n_columns: int) -> Ints:
     """Return each column's trial with the largest corrected PSI: of the significant ones, if any is.
 
     Parameters
@@ -128,11 +141,11 @@ def deciding(trials: Trials, *, alpha: float, n_columns: int) -> Ints:
 
 
 def described(trials: Trials, chosen: Ints, detectors: Registry) -> list[dict[str, float]]:
-    """Return the figures of every describing detector for each chosen trial.
+    """Return the figures of every detector of columns but the score for each chosen trial.
 
     Keys are ``detector`` for its statistic, ``detector.p`` and ``detector.figure``.
     """
-    figures: list[dict[str, float]] = [{} for _ in chosen]
+    figures = [_evidence(trials, trial, detectors) for trial in chosen.tolist()]
     for window in np.unique(trials.window[chosen]):
         members = np.flatnonzero(trials.window[chosen] == window)
         comparison = trials.comparisons[window].take(trials.at[chosen[members]])
@@ -142,10 +155,20 @@ def described(trials: Trials, chosen: Ints, detectors: Registry) -> list[dict[st
     return figures
 
 
+def _evidence(trials: Trials, trial: int, detectors: Registry) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for name, outcome in trials.outcomes.items():
+        if detectors[name].role == "evidence":
+            figures[name] = float(outcome.statistic[trial])
+            figures |= {} if outcome.p_value is None else {f"{name}.p": float(outcome.p_value[trial])}
+            figures |= {f"{name}.{key}": float(figure[trial]) for key, figure in outcome.details.items()}
+    return figures
+
+
 def _descriptions(comparison: Comparison, detectors: Registry) -> dict[str, Floats]:
     figures: dict[str, Floats] = {}
     for name, detector in detectors.items():
-        if detector.role == "description":
+        if detector.role == "description" and detector.scope == "column":
             outcome = read(detector, comparison)
             figures[name] = outcome.statistic
             figures |= {} if outcome.p_value is None else {f"{name}.p": outcome.p_value}
