@@ -86,7 +86,7 @@ def _fresh(state: State, word: str, icon: str, picture: Picture, settings: Setti
     alarm = f"drift score, alarm at {settings.threshold:g}"
     clauses = {
         "Yes": "fresh",
-        "Drift": f"drift: {_moved(report)}",
+        "Drift": f"drift: {_moved(report, settings)}",
         "Moved, harmless": "fresh enough (what moved is hardly used)",
         "Not checked": f"not checked for drift since {words.moment(report.checked_us, picture.now_us)}"
         if report
@@ -108,7 +108,9 @@ def _fresh(state: State, word: str, icon: str, picture: Picture, settings: Setti
     )
 
 
-def _moved(report: Report | None) -> str:
+def _moved(report: Report | None, settings: Settings) -> str:
+    if report and report.score <= settings.threshold:
+        return "features no longer move together as they did"
     ranked = rank(report.features) if report else []
     if not ranked:
         return "the data have moved"

@@ -112,16 +112,12 @@ class Monitor:
         if n < settings.min_samples:
             return self._wait(too_few(n, settings), job_id, holder, looked)
         baseline = self._load(active.version, schema, settings)
-        with db.reading() as connection:
-            window = predictions.window(connection, active.version, rows_to_read(baseline, settings))
-        if window is None:
-            raise errors.TooFewSamples("The prediction log lost its rows between two looks; check again.")
+        window = read_window(baseline, settings)
         report = judge(baseline, window, settings, now=clock.now_us())
         parts = splitting.split(
             baseline.splits,
-            window,
-            stored.summarise(window.outputs, window.probabilities),
             version=active.version,
+            upto=window.last,
             whole=report.verdict,
             rule=rule(settings),
             importance=baseline.importance,
@@ -156,7 +152,7 @@ class Monitor:
 
 
 def load_baseline(models: Path, version: int, schema: Schema, settings: Settings) -> Baseline:
-    """Read what a version's traffic is compared with, or prepare it where the settings or the schema have changed.
+    """Read what a version's traffic is compared with, or prepare it under other settings than it was kept with.
 
     Raises
     ------
@@ -173,16 +169,24 @@ def load_baseline(models: Path, version: int, schema: Schema, settings: Settings
     reference = stored.unpack(arrays, schema.columns, made)
     if reference is None:
         reference = stored.prepare(arrays, classes, schema.columns, made)
-    outputs, kind = stored.answers(arrays["scores"], classes)
-    splits = splitting.prepare(arrays["X"], outputs, kind, schema=schema, settings=settings)
+    splits = splitting.prepare(arrays, classes, schema, settings)
     return Baseline(version, schema.columns, reference, arrays["importance"], splits)
 
 
-def rows_to_read(baseline: Baseline, settings: Settings) -> int:
-    """Return how many of the newest rows a check looks at: a segment's are spread over more than a window."""
-    if baseline.splits is not None:
-        return verdict.MAX_GROWTH * settings.window_size
-    return verdict.rows_needed(baseline.reference, rule(settings))
+def read_window(baseline: Baseline, settings: Settings, *, upto: int | None = None) -> predictions.Window:
+    """Read the newest rows that a check looks at; `upto` is the newest log row that counts.
+
+    Raises
+    ------
+    errors.TooFewSamples
+        There are none.
+    """
+    n = verdict.rows_needed(baseline.reference, rule(settings))
+    with db.reading() as connection:
+        window = predictions.window(connection, baseline.version, n, upto=upto)
+    if window is None:
+        raise errors.TooFewSamples("The prediction log lost its rows between two looks; check again.")
+    return window
 
 
 def judge(baseline: Baseline, window: predictions.Window, settings: Settings, *, now: int) -> reports.Report:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlpipe import db
-from mlpipe.drift import segments
+from mlpipe.drift import segments, stored, verdict
 from mlpipe.drift.report import Rule, Verdict
 from mlpipe.prediction import store as predictions
 from mlpipe.schema.contract import Schema
@@ -18,38 +19,46 @@ Floats = NDArray[np.float64]
 
 
 def prepare(
-    X: Floats, outputs: Floats, kind: Literal["numeric", "category"], *, schema: Schema, settings: Settings
+    rows: Mapping[str, NDArray[Any]], classes: Sequence[float], schema: Schema, settings: Settings
 ) -> segments.Splits | None:
-    """Split a version's reference; None where no column is declared."""
+    """Split a version's reference, read from its folder; None where no column is declared."""
     if not settings.segment_columns:
         return None
+    outputs, kind = stored.answers(rows, classes)
     return segments.prepare(
-        X,
+        rows["X"],
         schema.columns,
         settings.segment_columns,
         predictions=outputs,
         prediction_kind=kind,
         n_bins=settings.n_bins,
+        n_window=settings.window_size,
     )
 
 
 def split(
-    splits: segments.Splits | None,
-    window: predictions.Window,
-    outputs: Floats,
-    *,
-    version: int,
-    whole: Verdict,
-    rule: Rule,
-    importance: Floats,
+    splits: segments.Splits | None, *, version: int, upto: int, whole: Verdict, rule: Rule, importance: Floats
 ) -> dict[str, Any] | None:
-    """Split a window, with the newest labels of the version; None where no column is declared."""
+    """Split the newest rows of a version, and its newest labels; None where no column is declared.
+
+    Segments look at more rows than the whole does: one of ten values has a tenth of them.
+    """
     if splits is None:
         return None
     with db.reading() as connection:
+        window = predictions.window(connection, version, verdict.MAX_GROWTH * rule.window_size, upto=upto)
         rows = predictions.newest_labelled(connection, version, segments.MAX_LABELLED)
-    labelled = None if rows is None else _errors(rows, share=window.probabilities is not None)
-    return segments.split(splits, window.X, outputs, whole=whole, rule=rule, importance=importance, labelled=labelled)
+    if window is None:
+        return None
+    return segments.split(
+        splits,
+        window.X,
+        stored.summarise(window.outputs, window.probabilities),
+        whole=whole,
+        rule=rule,
+        importance=importance,
+        labelled=None if rows is None else _errors(rows, share=window.probabilities is not None),
+    )
 
 
 def _errors(rows: predictions.Labelled, *, share: bool) -> segments.Labelled:

@@ -54,11 +54,11 @@ def prepare(
     made : Made
         What the settings want.
     """
-    predictions, kind = answers(rows["scores"], classes)
+    outputs, kind = answers(rows, classes)
     return references.prepare(
         rows["X"],
         columns,
-        predictions=predictions,
+        predictions=outputs,
         prediction_kind=kind,
         n_bins=made.n_bins,
         n_window=made.n_window,
@@ -66,17 +66,9 @@ def prepare(
     )
 
 
-def answers(scores: Floats, classes: Sequence[float]) -> tuple[Floats, Literal["numeric", "category"]]:
-    """Return what a version answers to its reference's rows, as `summarise` does for a window's, and its kind.
-
-    Parameters
-    ----------
-    scores : float64 (m, k) or (m,)
-        Probabilities of k classes, or values.
-    classes : sequence of float
-        Labels as stored, in the order of the scores; empty for regression.
-    """
-    labels = np.asarray(classes, dtype=np.float64)
+def answers(rows: Arrays, classes: Sequence[float]) -> tuple[Floats, Literal["numeric", "category"]]:
+    """Return what models that had not seen a version's reference rows answered to them, and its kind; see `prepare`."""
+    scores, labels = rows["scores"], np.asarray(classes, dtype=np.float64)
     if not len(labels):
         return scores, "numeric"
     outputs = labels[np.nan_to_num(scores).argmax(axis=1)]

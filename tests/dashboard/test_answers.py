@@ -104,6 +104,11 @@ def test_headline_tells_the_worst_first_and_stays_short():
     assert len(answers.headline(said * 5, "down")) <= answers.MAX_HEADLINE
 
 
+def test_headline_does_not_blame_a_feature_for_a_broken_relation():
+    text = answers.headline((answers.fresh(picture(reports=[report("drift", 0.0)]), SETTINGS),))
+    assert text.startswith("Drift: features no longer move together as they did.")
+
+
 def test_title_carries_the_state():
     drifted = picture(reports=[report("drift", 0.2)])
     said = (answers.fresh(drifted, SETTINGS), answers.right(drifted), answers.fast(drifted))

@@ -71,7 +71,8 @@ class Story:
 
 @pytest.fixture
 def begun(trained_app: Flask, trained_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
-    settings = replace(trained_settings, threshold=1.0)
+    # a mixture of moved and unmoved rows changes relations too, whatever the threshold
+    settings = replace(trained_settings, threshold=1.0, deciding_detectors="ks,chi_square")
     trained_app.config["MLPIPE"] = settings
     told = Story(trained_app, settings, np.random.default_rng(20240607))
     monkeypatch.setattr(clock, "now_us", lambda: told.now)
@@ -147,6 +148,17 @@ def test_unchanged_settings_replay_the_ledger_entry_for_entry(story: Story) -> N
     then = told["recorded"]
     assert (told["checks"], told["retrainings"]) == (then["checks"], then["retrainings"]) == (7, 3)
     assert [alarm["at"] for alarm in told["alarms"]] == [alarm["at"] for alarm in then["alarms"]]
+
+
+def test_unchanged_settings_agree_when_relations_decide_too(trained_app: Flask, begun: Story) -> None:
+    begun.settings = trained_app.config["MLPIPE"] = replace(
+        begun.settings, deciding_detectors="ks,chi_square,relations"
+    )
+    for shift in (0, 0.5, 2, 2):
+        begun.ask(100, shift=shift)
+        begun.tick()
+    assert "drift" in [entry[0] for entry in ledger(begun.client)]
+    assert as_ledger(begun.replayed()) == ledger(begun.client)
 
 
 def test_any_part_of_the_history_replays_as_it_was(story: Story) -> None:

@@ -49,7 +49,7 @@ def test_a_report_is_split_by_the_declared_columns(
 def test_a_drift_of_one_segment_is_a_note_and_changes_no_verdict(
     served: FlaskClient, trained_app: Flask, split: Settings, rng: np.random.Generator
 ) -> None:
-    trained_app.config["MLPIPE"] = replace(split, threshold=2.0)
+    trained_app.config["MLPIPE"] = replace(split, threshold=2.0, deciding_detectors="ks,chi_square")
     X = rng.normal(size=(600, 3))
     X[X[:, 1] > 0.5, 2] += 3
     ask(served, X)

@@ -48,6 +48,13 @@ def test_a_window_up_to_a_log_row_does_not_see_what_came_later(log: tuple[list[i
     assert found.last == ids[1]
 
 
+def test_a_window_says_when_each_row_was_answered(log: tuple[list[int], list[list[float]]]) -> None:
+    with db.reading() as connection:
+        found = store.window(connection, 1, 6)
+    assert found is not None
+    assert found.predicted_at.tolist() == [30, 30, 40, 40, 40, 40]
+
+
 def test_a_window_reads_on_until_it_has_its_rows(
     log: tuple[list[int], list[list[float]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
