@@ -5,7 +5,7 @@ that clock forward by 300 s, sends the rows of that interval to /predict and ask
 are AR(1) 0.9 in 20 features, one stream from the first training row to the last predicted one: nothing ever moves. At
 most two drift incidents may be opened.
 
-    python benchmarks/quiet_days.py              about 12 minutes
+    python benchmarks/quiet_days.py              a quarter of an hour
     python benchmarks/quiet_days.py --days 3     two minutes
 """
 
