@@ -8,7 +8,7 @@ from typing import Any
 
 from mlpipe import clock, db, errors
 from mlpipe import settings as all_settings
-from mlpipe.drift import occasions, replay, service
+from mlpipe.drift import judging, occasions, replay
 from mlpipe.drift.occasions import History, Occasion
 from mlpipe.features import store as features
 from mlpipe.schema.backtest import REHEARSED, Rehearsal
@@ -126,31 +126,31 @@ class _Judge:
     def __init__(self, schema: Schema | None, settings: Settings) -> None:
         self._schema = schema
         self._settings = settings
-        self._baseline: service.Baseline | None = None
+        self._basis: judging.Basis | None = None
         self.lost: dict[int, str] = {}
 
     def check(self, occasion: Occasion) -> replay.Check:
         """Replay one check."""
         if occasion.n_new < self._settings.min_samples:
-            return _check(occasion, replay.WAITING, sentence=service.too_few(occasion.n_new, self._settings))
-        baseline = self._load(occasion.version)
-        if baseline is None:
+            return _check(occasion, replay.WAITING, sentence=judging.too_few(occasion.n_new, self._settings))
+        basis = self._load(occasion.version)
+        if basis is None:
             return _check(occasion, None, sentence=self.lost[occasion.version])
-        window = service.read_window(baseline, self._settings, upto=occasion.upto)
-        report = service.judge(baseline, window, self._settings, now=occasion.at)
+        window = judging.read_window(basis, self._settings, upto=occasion.upto)
+        report = judging.judge(basis, window, self._settings, now=occasion.at)
         return _check(occasion, report.verdict, sentence=report.sentence, rows=report.n_rows, score=report.score)
 
-    def _load(self, version: int) -> service.Baseline | None:
+    def _load(self, version: int) -> judging.Basis | None:
         if version in self.lost or self._schema is None:
             return None
-        if self._baseline is None or self._baseline.version != version:
+        if self._basis is None or self._basis.version != version:
             try:
                 models = self._settings.models_folder
-                self._baseline = service.load_baseline(models, version, self._schema, self._settings)
+                self._basis = judging.load(models, version, self._schema, self._settings)
             except (errors.ArtifactCorrupt, errors.NotFound) as fault:
                 self.lost[version] = fault.detail
                 return None
-        return self._baseline
+        return self._basis
 
 
 def _check(

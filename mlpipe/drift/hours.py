@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +86,15 @@ class Hour:
     def coverage(self) -> float | None:
         """Share of the hour's predictions whose label is known."""
         return self.labelled / self.predicted if self.predicted else None
+
+
+def labels_of(rows: Sequence[Any]) -> Labels:
+    """Return label rows, which have ``predicted_at, label, output``, as columns."""
+    return Labels(
+        at_us=np.array([row.predicted_at for row in rows], dtype=np.int64),
+        label=np.array([row.label for row in rows], dtype=np.float64),
+        output=np.array([row.output for row in rows], dtype=np.float64),
+    )
 
 
 def errors(labels: Labels, task: drop.Task) -> Floats:

@@ -16,7 +16,7 @@ from mlpipe.drift import bands, drop, estimate, hours, store
 from mlpipe.incidents import store as incidents
 from mlpipe.jobs import ledger
 from mlpipe.jobs import store as jobs
-from mlpipe.prediction import store as predictions
+from mlpipe.prediction import labelled as log
 from mlpipe.registry import artifacts
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
@@ -186,7 +186,7 @@ def _holdout(metrics: dict[str, Any], task: drop.Task) -> drop.Baseline | None:
 
 def missing(connection: db.Connection, version: int, last: Any) -> str | None:
     """Say which labels a test waits for, or None when it can be made."""
-    ids = predictions.label_ids(connection, version, limit=drop.LARGEST)
+    ids = log.label_ids(connection, version, limit=drop.LARGEST)
     n_new = sum(label > (last.last_label if last else 0) for label in ids)
     if len(ids) < drop.WINDOWS[0]:
         return f"{len(ids)} of the {drop.WINDOWS[0]} labelled predictions that a test of quality needs are here."
@@ -198,10 +198,10 @@ def missing(connection: db.Connection, version: int, last: Any) -> str | None:
 def _look(connection: db.Connection, known: Known, rule: drop.Rule) -> Finding | str:
     """Test the newest labels; a text says why they cannot be tested yet."""
     reads = known.estimator.reads if known.estimator else None
-    rows = predictions.labelled(connection, known.version, newest=True, limit=drop.LARGEST, block=reads)
+    rows = log.labelled(connection, known.version, newest=True, limit=drop.LARGEST, block=reads)
     candidates, first = list(known.baselines), []
     if known.reference is None or max(baseline.n_rows for baseline in candidates) < drop.LARGEST:
-        first = predictions.labelled(connection, known.version, newest=False, limit=drop.LARGEST)
+        first = log.labelled(connection, known.version, newest=False, limit=drop.LARGEST)
     if known.reference is None:
         tau = bands.error_time(_errors(first, known.task))
         candidates = [replace(baseline, tau=tau) for baseline in candidates]
@@ -228,22 +228,14 @@ def _place(row: Any) -> tuple[int, int]:
 
 
 def _errors(rows: Sequence[Any], task: drop.Task) -> Floats:
-    return hours.errors(_labels(rows), task)
-
-
-def _labels(rows: Sequence[Any]) -> hours.Labels:
-    return hours.Labels(
-        at_us=np.array([row.predicted_at for row in rows], dtype=np.int64),
-        label=np.array([row.label for row in rows], dtype=np.float64),
-        output=np.array([row.output for row in rows], dtype=np.float64),
-    )
+    return hours.errors(hours.labels_of(rows), task)
 
 
 def _trust(known: Known, rows: Sequence[Any], rule: drop.Rule) -> dict[str, Any]:
     if known.estimator is None or known.reference is None:
         return told(None, known)
     block = np.frombuffer(b"".join(row.block for row in rows)).reshape(len(rows), -1)
-    known_rows = _labels(rows)
+    known_rows = hours.labels_of(rows)
     expected = known.estimator.expect(known_rows.output, block)
     if known.task == "classification":
         expected = 1 - expected

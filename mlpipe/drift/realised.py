@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlpipe import clock, db
 from mlpipe.drift import drop, estimate, hours, quality, store
-from mlpipe.prediction import store as predictions
+from mlpipe.prediction import labelled as log
 from mlpipe.registry import store as versions
 
 MAX_REQUESTS = 50_000
@@ -70,8 +70,8 @@ def _estimate(serving: quality.Known, last: Any) -> dict[str, Any]:
 
 def _listed(connection: db.Connection, watch: quality.Watch, task: drop.Task, wanted: Page) -> dict[str, Any]:
     span = (wanted.since_us // hours.HOUR_US * hours.HOUR_US, -(-wanted.until_us // hours.HOUR_US) * hours.HOUR_US)
-    asked = predictions.requests_between(connection, *span, limit=MAX_REQUESTS)
-    labelled = predictions.labels_between(connection, *span, limit=MAX_LABELS)
+    asked = log.requests_between(connection, *span, limit=MAX_REQUESTS)
+    labelled = log.labels_between(connection, *span, limit=MAX_LABELS)
     if not len(asked):
         return {"items": [], "next": None}
     newest = int(asked[0, 0]) // hours.HOUR_US * hours.HOUR_US
@@ -121,7 +121,7 @@ def _expected(
         if estimator is None:
             continue
         ids = requests.id[chosen[requests.version[chosen] == version]].tolist()
-        rows = predictions.first_rows(connection, ids, estimator.reads, n=quota)
+        rows = log.first_rows(connection, ids, estimator.reads, n=quota)
         outputs = np.frombuffer(b"".join(row.outputs for row in rows))
         block = np.frombuffer(b"".join(row.block for row in rows)).reshape(len(outputs), -1)
         expected.append(estimator.expect(outputs, block))

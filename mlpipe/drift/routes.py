@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Flask, Response, current_app, request
 
 from mlpipe import clock, db, errors, web
-from mlpipe.drift import backtest, hours, quality, realised, service, store
+from mlpipe.drift import backtest, hours, judging, quality, realised, service, store
 from mlpipe.schema import backtest as rehearsals
 from mlpipe.schema import times
 from mlpipe.settings import Settings
@@ -26,7 +26,7 @@ def init(app: Flask, settings: Settings) -> None:
     errors.InvalidSetting
         The settings name a detector that cannot decide.
     """
-    service.rule(settings)
+    judging.rule(settings)
     app.extensions[EXTENSION] = service.Monitor(settings.models_folder)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpipe import clock, db, errors
-from mlpipe.drift import quality, segments, splitting, store, stored, verdict
-from mlpipe.drift import reference as references
+from mlpipe.drift import judging, quality, splitting, store
 from mlpipe.drift import report as reports
-from mlpipe.drift.detectors import DETECTORS
 from mlpipe.features import store as features
 from mlpipe.incidents import store as incidents
 from mlpipe.jobs import ledger
 from mlpipe.jobs import store as jobs
 from mlpipe.prediction import store as predictions
-from mlpipe.registry import artifacts
-from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
-from mlpipe.schema.contract import Column, Schema
+from mlpipe.schema.contract import Schema
 from mlpipe.settings import Settings
 
 logger = logging.getLogger("mlpipe.drift")
@@ -35,17 +31,6 @@ KEEP_WAITING_S = 86_400
 """How long the rows of checks are kept that only waited for data; the ledger keeps their count."""
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """What a version's traffic is compared with."""
-
-    version: int
-    columns: tuple[Column, ...]
-    reference: references.Reference
-    importance: Floats
-    splits: segments.Splits | None
 
 
 class Monitor:
@@ -61,7 +46,7 @@ class Monitor:
     def __init__(self, models: Path) -> None:
         self.quality = quality.Watch(models)
         self._models = models
-        self._baseline: Baseline | None = None
+        self._basis: judging.Basis | None = None
         self._checking = threading.Lock()
 
     def check(self, settings: Settings, *, job_id: int | None = None, holder: str = "") -> dict[str, Any]:
@@ -110,17 +95,17 @@ class Monitor:
             n = predictions.count_since(connection, active.version, seen, enough=settings.min_samples)
             looked = {"model_version": active.version, "last_prediction": predictions.newest(connection)}
         if n < settings.min_samples:
-            return self._wait(too_few(n, settings), job_id, holder, looked)
-        baseline = self._load(active.version, schema, settings)
-        window = read_window(baseline, settings)
-        report = judge(baseline, window, settings, now=clock.now_us())
+            return self._wait(judging.too_few(n, settings), job_id, holder, looked)
+        basis = self._load(active.version, schema, settings)
+        window = judging.read_window(basis, settings)
+        report = judging.judge(basis, window, settings, now=clock.now_us())
         parts = splitting.split(
-            baseline.splits,
+            basis.splits,
             version=active.version,
             upto=window.last,
             whole=report.verdict,
-            rule=rule(settings),
-            importance=baseline.importance,
+            rule=judging.rule(settings),
+            importance=basis.importance,
         )
         return _store(report, (parts, watched), window, version=active.version, job_id=job_id, holder=holder)
 
@@ -144,94 +129,11 @@ class Monitor:
         }
         return head | empty
 
-    def _load(self, version: int, schema: Schema, settings: Settings) -> Baseline:
-        kept = self._baseline
+    def _load(self, version: int, schema: Schema, settings: Settings) -> judging.Basis:
+        kept = self._basis
         if kept is None or (kept.version, kept.columns) != (version, schema.columns):
-            kept = self._baseline = load_baseline(self._models, version, schema, settings)
+            kept = self._basis = judging.load(self._models, version, schema, settings)
         return kept
-
-
-def load_baseline(models: Path, version: int, schema: Schema, settings: Settings) -> Baseline:
-    """Read what a version's traffic is compared with, or prepare it under other settings than it was kept with.
-
-    Raises
-    ------
-    errors.NotFound, errors.ArtifactCorrupt
-        The version has no row, or its folder is gone or altered.
-    """
-    with db.reading() as connection:
-        row = versions.get(connection, version)
-    if row is None:
-        raise errors.NotFound(f"Version {version} has no row.")
-    arrays = artifacts.load_reference(registry.folder(models, version), row.files)
-    classes = row.parameters["classes"]
-    made = stored.Made(n_bins=settings.n_bins, n_window=settings.window_size)
-    reference = stored.unpack(arrays, schema.columns, made)
-    if reference is None:
-        reference = stored.prepare(arrays, classes, schema.columns, made)
-    splits = splitting.prepare(arrays, classes, schema, settings)
-    return Baseline(version, schema.columns, reference, arrays["importance"], splits)
-
-
-def read_window(baseline: Baseline, settings: Settings, *, upto: int | None = None) -> predictions.Window:
-    """Read the newest rows that a check looks at; `upto` is the newest log row that counts.
-
-    Raises
-    ------
-    errors.TooFewSamples
-        There are none.
-    """
-    n = verdict.rows_needed(baseline.reference, rule(settings))
-    with db.reading() as connection:
-        window = predictions.window(connection, baseline.version, n, upto=upto)
-    if window is None:
-        raise errors.TooFewSamples("The prediction log lost its rows between two looks; check again.")
-    return window
-
-
-def judge(baseline: Baseline, window: predictions.Window, settings: Settings, *, now: int) -> reports.Report:
-    """Judge a window under the settings, as of a time: what a check does, and what a replay does again."""
-    return verdict.judge(
-        baseline.reference,
-        window.X,
-        stored.summarise(window.outputs, window.probabilities),
-        rule=rule(settings),
-        importance=baseline.importance,
-        at=window.predicted_at,
-        now=now,
-    )
-
-
-def rule(settings: Settings) -> reports.Rule:
-    """Return what the settings want a verdict to be reached with.
-
-    Raises
-    ------
-    errors.InvalidSetting
-        They name a detector that cannot decide, or none at all.
-    """
-    able = [detector.name for detector in DETECTORS.values() if detector.role == "evidence"]
-    unknown = [name for name in settings.deciding if name not in able]
-    if unknown or not settings.deciding:
-        raise errors.InvalidSetting(
-            f"MLPIPE_DECIDING_DETECTORS={settings.deciding_detectors!r}: "
-            f"{', '.join(unknown) or 'nothing'} can not decide; name at least one of {', '.join(able)}."
-        )
-    return reports.Rule(
-        threshold=settings.threshold,
-        alpha=settings.alpha,
-        window_size=settings.window_size,
-        min_samples=settings.min_samples,
-        deciding=settings.deciding,
-    )
-
-
-def too_few(n: int, settings: Settings) -> str:
-    """Say why a check with n new rows waits."""
-    return (
-        f"{n:,} of the {settings.min_samples:,} new rows that a check needs are here; "
-        "testing the same rows again would be the same draw."
-    )
 
 
 def _store(

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpipe import db
-from mlpipe.drift import segments, stored, verdict
+from mlpipe.drift import hours, segments, stored, verdict
 from mlpipe.drift.report import Rule, Verdict
+from mlpipe.prediction import labelled as log
 from mlpipe.prediction import store as predictions
 from mlpipe.schema.contract import Schema
 from mlpipe.settings import Settings
@@ -47,7 +48,7 @@ def split(
         return None
     with db.reading() as connection:
         window = predictions.window(connection, version, verdict.MAX_GROWTH * rule.window_size, upto=upto)
-        rows = predictions.newest_labelled(connection, version, segments.MAX_LABELLED)
+        rows = log.labelled(connection, version, newest=True, limit=segments.MAX_LABELLED, block="features")
     if window is None:
         return None
     return segments.split(
@@ -57,10 +58,10 @@ def split(
         whole=whole,
         rule=rule,
         importance=importance,
-        labelled=None if rows is None else _errors(rows, share=window.probabilities is not None),
+        labelled=None if not rows else _errors(rows, share=window.probabilities is not None),
     )
 
 
-def _errors(rows: predictions.Labelled, *, share: bool) -> segments.Labelled:
-    errors = rows.outputs != rows.labels if share else np.abs(rows.outputs - rows.labels)
-    return segments.Labelled(rows.X, errors.astype(np.float64), share)
+def _errors(rows: Sequence[Any], *, share: bool) -> segments.Labelled:
+    X = np.frombuffer(b"".join(row.block for row in rows)).reshape(len(rows), -1)
+    return segments.Labelled(X, hours.errors(hours.labels_of(rows), "classification" if share else "regression"), share)

@@ -168,7 +168,7 @@ def window_sizes(n_rows: int, tau: float, window_size: int, min_samples: int) ->
     >>> window_sizes(5000, 1.0, 1000, 100)
     (1000, 500, 250, 125)
     >>> window_sizes(5000, 15.0, 1000, 100)
-    (2000, 500, 250, 125)
+    (2000, 1000, 500, 250, 125)
     >>> window_sizes(150, 1.0, 1000, 100)
     (150, 125)
     """
@@ -176,7 +176,7 @@ def window_sizes(n_rows: int, tau: float, window_size: int, min_samples: int) ->
     while growth < MAX_GROWTH and tau > words.LONG_MEMORY * growth:
         growth *= 2
     largest = max(min(window_size * growth, n_rows), min_samples)
-    parts = (window_size // part for part in WINDOW_PARTS[1:])
+    parts = (window_size // part for part in WINDOW_PARTS)
     return tuple(n for n in (largest, *(part for part in parts if part < largest)) if n >= min_samples)
 
 

@@ -9,16 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from mlpipe.drift.detectors import autocorrelation, chi_square
+from mlpipe.drift import bands
+from mlpipe.drift.detectors import chi_square
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 MIN_LABELLED = 30
 """Labelled rows below which a segment's quality is not told: the band of a share is then a third of the scale wide."""
-
-LEVEL = 0.95
-"""Share of bands that hold the true value, when nothing but chance is at work."""
 
 ALPHA = 0.01
 """Chance that a segment is called the weakest although all are alike: it is told, not alarmed."""
@@ -32,16 +30,18 @@ class Quality:
     ----------
     rows : int
         Labelled rows.
-    value, low, high : float
-        Accuracy or mean absolute error, and the ends of its band.
+    value : float
+        Accuracy or mean absolute error.
+    low, high : float or None
+        Ends of its band.
     p : float
         Chance of so much more error than in the rest, if both are alike; 1 for the whole.
     """
 
     rows: int
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     p: float = 1.0
 
 
@@ -72,51 +72,21 @@ def measure(errors: Floats, member: Bools, *, share: bool) -> Quality | None:
     own, rest = errors[member], errors[~member]
     if min(len(own), len(rest)) < MIN_LABELLED:
         return None
-    tau = max(_time(own), _time(rest))
+    tau = max(bands.error_time(own), bands.error_time(rest))
     p = _share_chance(own, rest, tau) if share else _mean_chance(own, rest, tau)
     return _quality(own, tau, p, share=share)
 
 
 def overall(errors: Floats, *, share: bool) -> Quality | None:
     """Measure all labelled rows; None for fewer than `MIN_LABELLED`."""
-    return None if len(errors) < MIN_LABELLED else _quality(errors, _time(errors), 1.0, share=share)
-
-
-def share_band(value: float, n: float) -> tuple[float, float]:
-    """Return Wilson's band of a share of n effective rows.
-
-    References
-    ----------
-    Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference. JASA 22, 209.
-    doi:10.1080/01621459.1927.10502953
-
-    Examples
-    --------
-    >>> [round(end, 3) for end in share_band(0.9, 100)]
-    [0.826, 0.945]
-    """
-    z2 = _z() ** 2
-    centre = (value + z2 / (2 * n)) / (1 + z2 / n)
-    half = np.sqrt(z2 * (value * (1 - value) / n + z2 / (4 * n**2))) / (1 + z2 / n)
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    return None if len(errors) < MIN_LABELLED else _quality(errors, bands.error_time(errors), 1.0, share=share)
 
 
 def _quality(errors: Floats, tau: float, p: float, *, share: bool) -> Quality:
     n, mean = len(errors), float(errors.mean())
-    if share:
-        return Quality(n, 1 - mean, *share_band(1 - mean, n / tau), p=p)
-    half = _z() * float(errors.std(ddof=1)) * np.sqrt(tau / n)
-    return Quality(n, mean, max(0.0, mean - half), mean + half, p=p)
-
-
-def _z() -> float:
-    return -float(special.ndtri((1 - LEVEL) / 2))
-
-
-def _time(errors: Floats) -> float:
-    if errors.min() == errors.max():
-        return 1.0
-    return float(autocorrelation.integrated_time((errors - errors.mean())[None, None])[0])
+    value = 1 - mean if share else mean
+    low, high = bands.share_band(value, n, tau=tau) if share else bands.mean_band(errors, tau=tau)
+    return Quality(n, value, low, high, p)
 
 
 def _share_chance(own: Floats, rest: Floats, tau: float) -> float:

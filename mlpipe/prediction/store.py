@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,22 +62,6 @@ class Window:
     predicted_at: Ints
     first: int
     last: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Labelled:
-    """Labelled predictions in the order in which they were made.
-
-    Attributes
-    ----------
-    X : float64 (n, d)
-    outputs, labels : float64 (n,)
-        What was answered, and what is true, as stored.
-    """
-
-    X: Floats
-    outputs: Floats
-    labels: Floats
 
 
 def append(row: dict[str, Any]) -> int:
@@ -250,28 +233,6 @@ def labels(
     return found
 
 
-def newest_labelled(connection: sa.Connection, version: int, n: int) -> Labelled | None:
-    """Return the newest n labelled predictions of a version, with the labels that count now; None without any."""
-    table = prediction_labels.c
-    width = sa.func.length(predictions.c.features, type_=sa.Integer) // predictions.c.n_rows
-    own = sa.func.substr(predictions.c.features, table.position * width + 1, width, type_=sa.LargeBinary)
-    query = (
-        sa.select(own.label("features"), table.output, table.label)
-        .join(predictions, predictions.c.id == table.prediction_id)
-        .where(table.model_version == version, table.current)
-        .order_by(table.prediction_id.desc(), table.position.desc())
-        .limit(n)
-    )
-    rows = connection.execute(query).all()[::-1]
-    if not rows:
-        return None
-    return Labelled(
-        X=_block(b"".join(row.features for row in rows), len(rows)),
-        outputs=np.array([row.output for row in rows], dtype=np.float64),
-        labels=np.array([row.label for row in rows], dtype=np.float64),
-    )
-
-
 def add_labels(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Store labels of predictions; those they correct must have been retired before."""
     if rows:
@@ -314,104 +275,3 @@ def label_history(connection: sa.Connection, prediction: int, position: int) -> 
         prediction_labels.c.prediction_id == prediction, prediction_labels.c.position == position
     )
     return list(connection.execute(query.order_by(prediction_labels.c.id)))
-
-
-# Quality --------------------------------------------------------------------------------------------------------
-
-
-def label_ids(connection: sa.Connection, version: int, *, limit: int) -> list[int]:
-    """Return the label rows of the newest labelled predictions of a version; the index alone answers."""
-    query = _labelled(version, sa.select(prediction_labels.c.id), newest=True, limit=limit)
-    return list(connection.execute(query).scalars())
-
-
-def labelled(
-    connection: sa.Connection, version: int, *, newest: bool, limit: int, block: str | None = None
-) -> list[sa.Row[Any]]:
-    """Return labelled predictions of a version, in the order in which they were made.
-
-    Parameters
-    ----------
-    version : int
-        Which has answered.
-    newest : bool
-        The newest ones, or the first.
-    limit : int
-        Most of them.
-    block : {"features", "probabilities"}, optional
-        Read the row's own part of that column too, as ``block``.
-
-    Returns
-    -------
-    list of rows
-        ``id, prediction_id, position, label, predicted_at, output`` of labels that count now.
-    """
-    table = prediction_labels.c
-    names = (table.id, table.prediction_id, table.position, table.label, table.predicted_at, table.output)
-    query = sa.select(*names)
-    if block is not None:
-        whole = predictions.c[block]
-        width = sa.func.length(whole, type_=sa.Integer) // predictions.c.n_rows
-        own = sa.func.substr(whole, table.position * width + 1, width, type_=sa.LargeBinary)
-        query = sa.select(*names, own.label("block")).join(predictions, predictions.c.id == table.prediction_id)
-    rows = list(connection.execute(_labelled(version, query, newest=newest, limit=limit)))
-    return rows[::-1] if newest else rows
-
-
-def _labelled(version: int, query: sa.Select[Any], *, newest: bool, limit: int) -> sa.Select[Any]:
-    table = prediction_labels.c
-    order = [table.prediction_id, table.position]
-    own = query.where(table.model_version == version, table.current)
-    return own.order_by(*((column.desc() for column in order) if newest else order)).limit(limit)
-
-
-def labels_between(connection: sa.Connection, since_us: int, until_us: int, *, limit: int) -> Floats:
-    """Return the newest labelled predictions of a time, newest first.
-
-    Returns
-    -------
-    float64 (n, 6)
-        ``predicted_at, prediction_id, position, model_version, label, output`` of labels that count now.
-    """
-    table = prediction_labels.c
-    query = sa.select(
-        table.predicted_at, table.prediction_id, table.position, table.model_version, table.label, table.output
-    )
-    during = query.where(table.predicted_at >= since_us, table.predicted_at < until_us, table.current)
-    return _matrix(connection, during.order_by(table.predicted_at.desc()).limit(limit), 6)
-
-
-def requests_between(connection: sa.Connection, since_us: int, until_us: int, *, limit: int) -> Floats:
-    """Return the newest requests of a time, newest first.
-
-    Returns
-    -------
-    float64 (n, 4)
-        ``predicted_at, id, model_version, n_rows``.
-    """
-    table = predictions.c
-    query = sa.select(table.predicted_at, table.id, table.model_version, table.n_rows)
-    during = query.where(table.predicted_at >= since_us, table.predicted_at < until_us)
-    return _matrix(connection, during.order_by(table.predicted_at.desc()).limit(limit), 4)
-
-
-def _matrix(connection: sa.Connection, query: sa.Select[Any], width: int) -> Floats:
-    """Return numbers as a matrix: whole ones are exact up to 2^53, which times in microseconds stay under."""
-    rows = connection.execute(query).all()
-    return np.fromiter(itertools.chain.from_iterable(rows), np.float64, len(rows) * width).reshape(-1, width)
-
-
-def first_rows(connection: sa.Connection, ids: Sequence[int], block: str, *, n: int) -> list[sa.Row[Any]]:
-    """Return the first n rows of requests: ``predicted_at, outputs, block`` (``features`` or ``probabilities``)."""
-    whole = predictions.c[block]
-    wanted = sa.func.length(whole, type_=sa.Integer) // predictions.c.n_rows * n
-    columns = (
-        predictions.c.predicted_at,
-        sa.func.substr(predictions.c.outputs, 1, 8 * n, type_=sa.LargeBinary).label("outputs"),
-        sa.func.substr(whole, 1, wanted, type_=sa.LargeBinary).label("block"),
-    )
-    found: list[sa.Row[Any]] = []
-    for start in range(0, len(ids), KEYS_A_QUERY):
-        part = list(ids[start : start + KEYS_A_QUERY])
-        found += connection.execute(sa.select(*columns).where(predictions.c.id.in_(part)))
-    return found

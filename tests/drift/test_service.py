@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from mlpipe import db, errors
 from mlpipe.app import create_app
-from mlpipe.drift import service
+from mlpipe.drift import judging, service
 from mlpipe.jobs import store as jobs
 from mlpipe.registry import artifacts
 from mlpipe.settings import Settings
@@ -249,7 +249,7 @@ def test_a_setting_that_lets_nothing_decide_is_refused(settings: Settings, names
 
 
 def test_the_deciding_detectors_are_those_of_the_setting(settings: Settings) -> None:
-    assert service.rule(replace(settings, deciding_detectors=" ks ,relations")).deciding == ("ks", "relations")
+    assert judging.rule(replace(settings, deciding_detectors=" ks ,relations")).deciding == ("ks", "relations")
 
 
 def test_a_broken_relation_is_drift_and_in_the_report(served: FlaskClient, rng: np.random.Generator) -> None:
@@ -266,7 +266,7 @@ def test_the_reference_is_read_not_made(
     served: FlaskClient, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask(served, 100, rng)
-    monkeypatch.setattr(service.stored, "prepare", None)
+    monkeypatch.setattr(judging.stored, "prepare", None)
     assert served.post("/drift/check").json["verdict"] == "stable"
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mlpipe.drift import weakest
+from mlpipe.drift import bands, weakest
 
 ROWS = 1000
 
@@ -21,7 +21,7 @@ def found(errors: np.ndarray, segment: np.ndarray, *, share: bool) -> tuple[str,
 def test_a_band_of_a_share_is_wilsons():
     for right, n in [(0, 30), (18, 30), (30, 30), (700, 1000)]:
         interval = stats.binomtest(right, n).proportion_ci(method="wilson")
-        assert weakest.share_band(right / n, n) == pytest.approx((interval.low, interval.high), abs=1e-12)
+        assert bands.share_band(right / n, n) == pytest.approx((interval.low, interval.high), abs=1e-12)
 
 
 def test_a_band_of_a_mean_is_the_normal_one(rng):

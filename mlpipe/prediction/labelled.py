@@ -1,0 +1,114 @@
+"""Labelled predictions: what quality is worked out from. A part of the prediction log's store."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from mlpipe.prediction.store import KEYS_A_QUERY
+from mlpipe.prediction.tables import prediction_labels, predictions
+
+Floats = NDArray[np.float64]
+
+
+def label_ids(connection: sa.Connection, version: int, *, limit: int) -> list[int]:
+    """Return the label rows of the newest labelled predictions of a version; the index alone answers."""
+    query = _labelled(version, sa.select(prediction_labels.c.id), newest=True, limit=limit)
+    return list(connection.execute(query).scalars())
+
+
+def labelled(
+    connection: sa.Connection, version: int, *, newest: bool, limit: int, block: str | None = None
+) -> list[sa.Row[Any]]:
+    """Return labelled predictions of a version, in the order in which they were made.
+
+    Parameters
+    ----------
+    version : int
+        Which has answered.
+    newest : bool
+        The newest ones, or the first.
+    limit : int
+        Most of them.
+    block : {"features", "probabilities"}, optional
+        Read the row's own part of that column too, as ``block``.
+
+    Returns
+    -------
+    list of rows
+        ``id, prediction_id, position, label, predicted_at, output`` of labels that count now.
+    """
+    table = prediction_labels.c
+    names = (table.id, table.prediction_id, table.position, table.label, table.predicted_at, table.output)
+    query = sa.select(*names)
+    if block is not None:
+        whole = predictions.c[block]
+        width = sa.func.length(whole, type_=sa.Integer) // predictions.c.n_rows
+        own = sa.func.substr(whole, table.position * width + 1, width, type_=sa.LargeBinary)
+        query = sa.select(*names, own.label("block")).join(predictions, predictions.c.id == table.prediction_id)
+    rows = list(connection.execute(_labelled(version, query, newest=newest, limit=limit)))
+    return rows[::-1] if newest else rows
+
+
+def _labelled(version: int, query: sa.Select[Any], *, newest: bool, limit: int) -> sa.Select[Any]:
+    table = prediction_labels.c
+    order = [table.prediction_id, table.position]
+    own = query.where(table.model_version == version, table.current)
+    return own.order_by(*((column.desc() for column in order) if newest else order)).limit(limit)
+
+
+def labels_between(connection: sa.Connection, since_us: int, until_us: int, *, limit: int) -> Floats:
+    """Return the newest labelled predictions of a time, newest first.
+
+    Returns
+    -------
+    float64 (n, 6)
+        ``predicted_at, prediction_id, position, model_version, label, output`` of labels that count now.
+    """
+    table = prediction_labels.c
+    query = sa.select(
+        table.predicted_at, table.prediction_id, table.position, table.model_version, table.label, table.output
+    )
+    during = query.where(table.predicted_at >= since_us, table.predicted_at < until_us, table.current)
+    return _matrix(connection, during.order_by(table.predicted_at.desc()).limit(limit), 6)
+
+
+def requests_between(connection: sa.Connection, since_us: int, until_us: int, *, limit: int) -> Floats:
+    """Return the newest requests of a time, newest first.
+
+    Returns
+    -------
+    float64 (n, 4)
+        ``predicted_at, id, model_version, n_rows``.
+    """
+    table = predictions.c
+    query = sa.select(table.predicted_at, table.id, table.model_version, table.n_rows)
+    during = query.where(table.predicted_at >= since_us, table.predicted_at < until_us)
+    return _matrix(connection, during.order_by(table.predicted_at.desc()).limit(limit), 4)
+
+
+def _matrix(connection: sa.Connection, query: sa.Select[Any], width: int) -> Floats:
+    """Return numbers as a matrix: whole ones are exact up to 2^53, which times in microseconds stay under."""
+    rows = connection.execute(query).all()
+    return np.fromiter(itertools.chain.from_iterable(rows), np.float64, len(rows) * width).reshape(-1, width)
+
+
+def first_rows(connection: sa.Connection, ids: Sequence[int], block: str, *, n: int) -> list[sa.Row[Any]]:
+    """Return the first n rows of requests: ``predicted_at, outputs, block`` (``features`` or ``probabilities``)."""
+    whole = predictions.c[block]
+    wanted = sa.func.length(whole, type_=sa.Integer) // predictions.c.n_rows * n
+    columns = (
+        predictions.c.predicted_at,
+        sa.func.substr(predictions.c.outputs, 1, 8 * n, type_=sa.LargeBinary).label("outputs"),
+        sa.func.substr(whole, 1, wanted, type_=sa.LargeBinary).label("block"),
+    )
+    found: list[sa.Row[Any]] = []
+    for start in range(0, len(ids), KEYS_A_QUERY):
+        part = list(ids[start : start + KEYS_A_QUERY])
+        found += connection.execute(sa.select(*columns).where(predictions.c.id.in_(part)))
+    return found

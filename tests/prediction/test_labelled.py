@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from mlpipe import clock, db
+from mlpipe.prediction import labelled
+from tests import trained
+
+
+@pytest.fixture
+def log(
+    trained_app: Flask, served: FlaskClient, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[int], list[list[float]]]:
+    """Ids and rows of four requests with 1, 2, 3 and 4 rows, predicted at 10, 20, 30 and 40."""
+    ids, rows = [], []
+    for n in (1, 2, 3, 4):
+        X, _ = trained.rows(n, rng)
+        monkeypatch.setattr(clock, "now_us", lambda at=10 * n: at)
+        answer = served.post("/predict", json={"features": X}).json
+        ids.append(int(answer["prediction_ids"][0].split("-")[0]))
+        rows += X
+    return ids, rows
+
+
+def label(client: FlaskClient, *known: tuple[int, int, int]) -> None:
+    labels = [{"prediction_id": f"{row}-{position}", "label": value} for row, position, value in known]
+    assert client.post("/feedback", json={"labels": labels}).status_code == 200
+
+
+def newest(version: int, n: int) -> list[Any]:
+    with db.reading() as connection:
+        return labelled.labelled(connection, version, newest=True, limit=n, block="features")
+
+
+def test_labelled_predictions_come_in_the_order_in_which_they_were_made(
+    served: FlaskClient, log: tuple[list[int], list[list[float]]]
+) -> None:
+    ids, rows = log
+    label(served, (ids[3], 2, 1), (ids[1], 1, 0), (ids[2], 0, 1))
+    found = newest(1, 10)
+    assert [np.frombuffer(row.block).tolist() for row in found] == [rows[2], rows[3], rows[8]]
+    assert [row.label for row in found] == [0, 1, 1]
+    items = {item["prediction_id"]: item["prediction"] for item in served.get("/predictions").json["items"]}
+    assert [row.output for row in found] == [items[f"{ids[row]}-{place}"] for row, place in ((1, 1), (2, 0), (3, 2))]
+
+
+def test_only_the_newest_labelled_predictions_are_read_and_only_their_newest_label(
+    served: FlaskClient, log: tuple[list[int], list[list[float]]]
+) -> None:
+    ids, rows = log
+    label(served, *((ids[3], position, 0) for position in range(4)))
+    label(served, (ids[3], 3, 1))
+    found = newest(1, 2)
+    assert [np.frombuffer(row.block).tolist() for row in found] == rows[8:]
+    assert [row.label for row in found] == [0, 1]
+
+
+def test_parked_labels_and_those_of_other_versions_are_left_out(
+    served: FlaskClient, log: tuple[list[int], list[list[float]]]
+) -> None:
+    label(served, (log[0][3] + 1000, 0, 1))
+    assert newest(1, 10) == []
+    label(served, (log[0][0], 0, 1))
+    assert newest(2, 10) == []
