@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -156,11 +156,11 @@ def _store(
         "score": report.score,
         "score_ungated": report.score_ungated,
         "sentence": report.sentence,
-        "features": [asdict(feature) for feature in report.features],
-        "prediction": None if report.prediction is None else asdict(report.prediction),
+        "features": msgspec.to_builtins(report.features),
+        "prediction": msgspec.to_builtins(report.prediction),
         "notes": [*report.notes, *(parts["notes"] if parts else ())],
         "since": None if report.since is None else report.since.at,
-        "relations": [asdict(relation) for relation in report.relations],
+        "relations": msgspec.to_builtins(report.relations),
         "segments": parts,
     }
     with db.transaction() as connection:
