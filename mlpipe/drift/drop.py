@@ -263,8 +263,12 @@ def sentence(baseline: Baseline, windows: Sequence[Window], rule: Rule, *, since
     """
     fallen = worst(windows)
     if fallen is None:
-        newest = windows[-1]
+        worse = [window for window in windows if window.rise > rule.size(baseline.error)]
+        newest = worse[-1] if worse else windows[-1]
         now, before = _amount(newest.error, rule), _amount(baseline.error, rule)
+        if worse:
+            rows = f"over the newest {newest.n_rows:,} labelled predictions"
+            return f"{_subject(rule)} may be worse: {now} {rows}, was {before}, but so few rows cannot tell."
         return f"{_subject(rule)} holds: {now} over the newest {newest.n_rows:,} labelled predictions, was {before}."
     verb = "fell" if rule.task == "classification" else "rose"
     moved = f"{_subject(rule)} {verb} from {_amount(baseline.error, rule)} to {_amount(fallen.error, rule)}"

@@ -149,5 +149,8 @@ def _of_wait(job: jobs.Job) -> Occasion:
     looked = job.result or {}
     recorded = replay.Recorded(None, replay.WAITING, None, asked=False)
     return Occasion(
-        at=job.created_at, version=looked["model_version"], upto=looked["last_prediction"], recorded=recorded
+        at=looked.get("at", job.created_at),
+        version=looked["model_version"],
+        upto=looked["last_prediction"],
+        recorded=recorded,
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mlpipe import clock, db, errors
 from mlpipe.drift import bands, drop, estimate, hours, store
+from mlpipe.incidents import kinds
 from mlpipe.incidents import store as incidents
 from mlpipe.jobs import ledger
 from mlpipe.jobs import store as jobs
@@ -24,7 +25,7 @@ from mlpipe.settings import Settings
 
 logger = logging.getLogger("mlpipe.drift.quality")
 
-INCIDENT = "quality"
+INCIDENT = kinds.QUALITY
 WAITING = "waiting_for_labels"
 
 NEW_LABELS = 50
@@ -197,8 +198,7 @@ def missing(connection: db.Connection, version: int, last: Any) -> str | None:
 
 def _look(connection: db.Connection, known: Known, rule: drop.Rule) -> Finding | str:
     """Test the newest labels; a text says why they cannot be tested yet."""
-    reads = known.estimator.reads if known.estimator else None
-    rows = log.labelled(connection, known.version, newest=True, limit=drop.LARGEST, block=reads)
+    rows = log.labelled(connection, known.version, newest=True, limit=drop.LARGEST)
     candidates, first = list(known.baselines), []
     if known.reference is None or max(baseline.n_rows for baseline in candidates) < drop.LARGEST:
         first = log.labelled(connection, known.version, newest=False, limit=drop.LARGEST)
@@ -220,7 +220,7 @@ def _look(connection: db.Connection, known: Known, rule: drop.Rule) -> Finding |
     fallen = drop.worst(windows)
     since = _moment(fresh[-fallen.n_rows].predicted_at) if fallen else ""
     said = drop.sentence(baseline, windows, rule, since=since)
-    return Finding(known, rows, baseline, windows, _trust(known, rows, rule), said)
+    return Finding(known, rows, baseline, windows, _trust(connection, known, rows, rule), said)
 
 
 def _place(row: Any) -> tuple[int, int]:
@@ -231,12 +231,11 @@ def _errors(rows: Sequence[Any], task: drop.Task) -> Floats:
     return hours.errors(hours.labels_of(rows), task)
 
 
-def _trust(known: Known, rows: Sequence[Any], rule: drop.Rule) -> dict[str, Any]:
+def _trust(connection: db.Connection, known: Known, rows: Sequence[Any], rule: drop.Rule) -> dict[str, Any]:
     if known.estimator is None or known.reference is None:
         return told(None, known)
-    block = np.frombuffer(b"".join(row.block for row in rows)).reshape(len(rows), -1)
     known_rows = hours.labels_of(rows)
-    expected = known.estimator.expect(known_rows.output, block)
+    expected = known.estimator.expect(known_rows.output, log.blocks(connection, rows, known.estimator.reads))
     if known.task == "classification":
         expected = 1 - expected
     return told(estimate.check(expected, hours.errors(known_rows, known.task), known.reference, rule), known)
@@ -291,7 +290,7 @@ def _act(connection: db.Connection, values: dict[str, Any], check: int) -> None:
     evidence = {"quality_check": check, "model_version": version}
     ledger.record(connection, f"quality_{values['verdict']}", sentence, evidence=evidence, model_version=version)
     if values["verdict"] != "drop":
-        incidents.resolve(connection, INCIDENT)
+        incidents.resolve(connection, INCIDENT, sentence)
         return
     incidents.open_or_update(connection, INCIDENT, sentence, evidence)
     job = jobs.enqueue(connection, "retraining", f"Quality: {sentence}", evidence=evidence)

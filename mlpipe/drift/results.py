@@ -121,4 +121,4 @@ def _portions(importance: Floats | None, n_features: int) -> Floats | None:
     if importance.shape != (n_features,):
         raise ValueError(f"importance has shape {importance.shape}, expected ({n_features},).")
     total = importance.sum()
-    return importance / total if total > 0 else np.full(n_features, 1 / n_features)
+    return importance / total if total > 0 else None  # a model that uses nothing tells nothing of what matters

@@ -75,8 +75,8 @@ class Monitor:
             watched = self.quality.look(settings)
             try:
                 found = self._check(settings, job_id, holder, watched)
-            except errors.MlpipeError:
-                quality.settle(watched)  # a damaged reference must not silence what the labels say
+            except Exception:
+                quality.settle(watched)  # whatever is wrong there must not silence what the labels say
                 raise
         if found["verdict"] == "waiting_for_data":
             return found | {"quality": quality.settle(watched)}
@@ -93,7 +93,11 @@ class Monitor:
             last = store.latest(connection, model_version=active.version)
             seen = last.last_prediction if last else 0
             n = predictions.count_since(connection, active.version, seen, enough=settings.min_samples)
-            looked = {"model_version": active.version, "last_prediction": predictions.newest(connection)}
+            looked = {
+                "model_version": active.version,
+                "last_prediction": predictions.newest(connection),
+                "at": clock.now_us(),
+            }
         if n < settings.min_samples:
             return self._wait(judging.too_few(n, settings), job_id, holder, looked)
         basis = self._load(active.version, schema, settings)
@@ -107,7 +111,8 @@ class Monitor:
             rule=judging.rule(settings),
             importance=basis.importance,
         )
-        return _store(report, (parts, watched), window, version=active.version, job_id=job_id, holder=holder)
+        seen_report = last.id if last else None
+        return _store(report, (parts, watched), window, last=(active.version, seen_report), job=(job_id, holder))
 
     def _wait(
         self, sentence: str, job_id: int | None, holder: str, looked: dict[str, int] | None = None
@@ -141,11 +146,12 @@ def _store(
     beside: tuple[dict[str, Any] | None, quality.Finding | dict[str, Any]],
     window: predictions.Window,
     *,
-    version: int,
-    job_id: int | None,
-    holder: str,
+    last: tuple[int, int | None],
+    job: tuple[int | None, str],
 ) -> dict[str, Any]:
+    """Store a report of a version, unless another came after the `last` one that the check knew of."""
     parts, watched = beside
+    (version, known), (job_id, holder) = last, job
     values = {
         "model_version": version,
         "job_id": job_id,
@@ -164,7 +170,9 @@ def _store(
         "segments": parts,
     }
     with db.transaction() as connection:
-        report_id = store.add(connection, values)
+        versions.active(connection, for_update=True)  # checks take turns here, so that no row is tested twice
+        newest = store.latest(connection, model_version=version)
+        report_id = store.add(connection, values) if known == (newest.id if newest else None) else None
         if job_id is not None:
             _finish(connection, job_id, holder, report, report_id)
         if report_id is not None:

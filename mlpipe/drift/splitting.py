@@ -18,6 +18,9 @@ from mlpipe.settings import Settings
 
 Floats = NDArray[np.float64]
 
+MOST_ROWS = 40_000
+"""Rows beyond a window that segments look at: four windows of ordinary size, and a bound for the memory of large ones."""
+
 
 def prepare(
     rows: Mapping[str, NDArray[Any]], classes: Sequence[float], schema: Schema, settings: Settings
@@ -47,8 +50,10 @@ def split(
     if splits is None:
         return None
     with db.reading() as connection:
-        window = predictions.window(connection, version, verdict.MAX_GROWTH * rule.window_size, upto=upto)
-        rows = log.labelled(connection, version, newest=True, limit=segments.MAX_LABELLED, block="features")
+        n = min(verdict.MAX_GROWTH * rule.window_size, max(rule.window_size, MOST_ROWS))
+        window = predictions.window(connection, version, n, upto=upto)
+        rows = log.labelled(connection, version, newest=True, limit=segments.MAX_LABELLED)
+        X = log.blocks(connection, rows, "features") if rows else None
     if window is None:
         return None
     return segments.split(
@@ -58,10 +63,9 @@ def split(
         whole=whole,
         rule=rule,
         importance=importance,
-        labelled=None if not rows else _errors(rows, share=window.probabilities is not None),
+        labelled=None if X is None else _labelled(X, rows, share=window.probabilities is not None),
     )
 
 
-def _errors(rows: Sequence[Any], *, share: bool) -> segments.Labelled:
-    X = np.frombuffer(b"".join(row.block for row in rows)).reshape(len(rows), -1)
+def _labelled(X: Floats, rows: Sequence[Any], *, share: bool) -> segments.Labelled:
     return segments.Labelled(X, hours.errors(hours.labels_of(rows), "classification" if share else "regression"), share)

@@ -25,7 +25,7 @@ MAX_WINDOW = 10_000
 them cost time and say nothing."""
 
 HARDLY_USED = 0.01
-"""Share of the total importance under which a feature hardly moves the model: one part in a hundred."""
+"""Share of the total importance under which features together hardly move the model: one part in a hundred."""
 
 
 def judge(
@@ -139,7 +139,7 @@ def thinning(window_size: int) -> int:
 def rows_needed(reference: references.Reference, rule: Rule) -> int:
     """Return the rows that a check looks at: the largest window of any column."""
     if not reference.ordered:
-        return MAX_GROWTH * rule.window_size
+        return max(MAX_GROWTH * rule.window_size, rule.min_samples)
     longest = max(column.tau for column in reference.columns)
     return window_sizes(MAX_GROWTH * rule.window_size, longest, rule.window_size, rule.min_samples)[0]
 
@@ -168,7 +168,7 @@ def window_sizes(n_rows: int, tau: float, window_size: int, min_samples: int) ->
     >>> window_sizes(5000, 1.0, 1000, 100)
     (1000, 500, 250, 125)
     >>> window_sizes(5000, 15.0, 1000, 100)
-    (2000, 1000, 500, 250, 125)
+    (2000, 500, 250, 125)
     >>> window_sizes(150, 1.0, 1000, 100)
     (150, 125)
     """
@@ -176,7 +176,7 @@ def window_sizes(n_rows: int, tau: float, window_size: int, min_samples: int) ->
     while growth < MAX_GROWTH and tau > words.LONG_MEMORY * growth:
         growth *= 2
     largest = max(min(window_size * growth, n_rows), min_samples)
-    parts = (window_size // part for part in WINDOW_PARTS)
+    parts = (window_size // part for part in WINDOW_PARTS[1:])
     return tuple(n for n in (largest, *(part for part in parts if part < largest)) if n >= min_samples)
 
 
@@ -194,10 +194,13 @@ def _newest(
 
 
 def _taus(reference: references.Reference, values: Floats) -> Floats:
-    if reference.ordered:
-        return np.array([column.tau for column in reference.columns])
-    series = zip(values, reference.columns, strict=True)
-    return np.array([autocorrelation.of_column(row, column.cut, column.kind) for row, column in series])
+    """Return tau of each column: the reference's, or the window's where the reference's order was lost."""
+    taus = np.array([column.tau for column in reference.columns])
+    lost = autocorrelation.locally_alike(values) & (taus < words.INDEPENDENT) if reference.ordered else taus > 0
+    for place in np.flatnonzero(lost):
+        column = reference.columns[place]
+        taus[place] = autocorrelation.of_column(values[place], column.cut, column.kind)
+    return taus
 
 
 def _trials(
@@ -245,13 +248,9 @@ def _verdict(
     if not moved and not broken:
         return "stable"
     importance = {result.name: result.importance for result in found[: reference.n_features]}
-    used = [result.importance for result in moved]
-    used += [_larger(importance[relation.a], importance[relation.b]) for relation in broken]
-    unused = all(portion is not None and portion < HARDLY_USED for portion in used)
+    names = {result.name for result in moved}.union(*((relation.a, relation.b) for relation in broken))
+    used = [importance.get(name) for name in names]
+    unused = None not in used and sum(portion or 0.0 for portion in used) < HARDLY_USED
     if unused and reference.has_prediction and not found[-1].significant:
         return "harmless"
     return "drift"
-
-
-def _larger(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else max(one, other)

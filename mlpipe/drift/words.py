@@ -16,6 +16,9 @@ LONG_MEMORY = 10.0
 MAYBE = 0.05
 """Adjusted p under which a move that is not certain is still worth a sentence."""
 
+INDEPENDENT = 1.5
+"""tau of a reference's column below which its rows are independent of each other, or their order was lost."""
+
 SHORT_REFERENCE = 20
 """A reference of fewer than 20 tau may hold less than two cycles (a sine's tau is period / 11)."""
 
@@ -200,7 +203,7 @@ def notes(
 ) -> tuple[str, ...]:
     """Return what a reader must know beside the sentence: memory, cycles, missing values, categories, relations."""
     slow = sorted((result for result in results if result.tau > LONG_MEMORY), key=lambda result: -result.tau)
-    found = [*_order_notes(reference), *_memory_notes(slow), *_cycle_notes(slow, reference)]
+    found = [*_order_notes(reference, results), *_memory_notes(slow), *_cycle_notes(slow, reference)]
     for result in results:
         found += _missing_notes(result, rule.alpha / len(results))
         found += _category_notes(result)
@@ -238,10 +241,17 @@ def _cycle_notes(slow: Sequence[FeatureResult], reference: references.Reference)
     return [f"{rows} may be shorter than two cycles of {_names(short)} ({held}): a cycle then looks like drift."]
 
 
-def _order_notes(reference: references.Reference) -> list[str]:
-    if reference.ordered:
+def _order_notes(reference: references.Reference, results: Sequence[FeatureResult]) -> list[str]:
+    taken = "how alike neighbours are is taken from the newest rows."
+    if not reference.ordered:
+        return [f"The reference is not in time order; {taken}"]
+    pairs = zip(results, reference.columns, strict=True)
+    lost = [result for result, column in pairs if column.tau < INDEPENDENT and result.tau != column.tau]
+    if not lost:
         return []
-    return ["The reference is not in time order; how alike neighbours are is taken from the newest rows."]
+    return [
+        f"Neighbouring rows of {_names(lost)} are alike, but not in the training rows: were they shuffled? Here {taken}"
+    ]
 
 
 def _missing_notes(result: FeatureResult, alpha: float) -> list[str]:

@@ -22,6 +22,9 @@ PRIVATE = tuple(
 """What a setting admits: this machine, private networks (RFC 1918), a provider's shared one (RFC 6598), unique-local
 IPv6 (RFC 4193)."""
 
+UNUSED = tuple(ip_network(network) for network in ("3fff::/20", "192.88.99.0/24"))
+"""Documentation (RFC 9637) and the former 6to4 relays (RFC 7526), which this Python does not know yet."""
+
 
 def refusal(address: str, *, allow_private: bool) -> str | None:
     """Say why nothing is sent to an address, or None.
@@ -52,7 +55,8 @@ def refusal(address: str, *, allow_private: bool) -> str | None:
         "a link-local": ip.is_link_local,
         "a multicast": ip.is_multicast,
         "a reserved": ip.is_reserved,
-        "a private": ip.is_private,
+        "a site-local": isinstance(ip, IPv6Address) and ip.is_site_local,
+        "a private": ip.is_private or any(ip in network for network in UNUSED),
         "not a public": not ip.is_global,
     }
     name = next((name for name, holds in names.items() if holds), None)

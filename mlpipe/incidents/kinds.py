@@ -21,9 +21,12 @@ class Kind:
     degrades: bool = True
 
 
+QUALITY = "quality"
+"""Kind of the incident that is about one version's answers, and over when another serves."""
+
 KINDS = {
     "drift": Kind("Drift", degrades=False),  # mlpipe acts on it by itself; if that fails, `retraining` says so
-    "quality": Kind("The answers have become worse"),
+    QUALITY: Kind("The answers have become worse"),
     "model_load": Kind("A version cannot be loaded"),
     "checks_silent": Kind("Drift is not watched"),
     "predictions_silent": Kind("Predictions have stopped"),

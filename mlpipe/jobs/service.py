@@ -73,7 +73,9 @@ def workers() -> list[dict[str, Any]]:
 
 
 def leader_silent_s() -> float | None:
-    """Return for how many seconds nobody has held the lead (0 while somebody does), or None if nobody ever did."""
+    """Return for how many seconds nobody has held the lead (0 while somebody does), or None if it waits to be taken."""
     with db.reading() as connection:
         lease = leases.holder_of(connection, LEADER)
-    return None if lease is None else max(0.0, (clock.now_us() - lease.until) / clock.MICROSECONDS)
+    if lease is None or lease.until == 0:  # never held, or given back
+        return None
+    return max(0.0, (clock.now_us() - lease.until) / clock.MICROSECONDS)

@@ -276,8 +276,8 @@ def overdue(connection: sa.Connection, kind: str, *, before_us: int) -> bool:
 
 
 def forget(connection: sa.Connection, kind: str, *, before_us: int) -> None:
-    """Drop finished jobs of a kind that nothing refers to any more: checks that waited for data."""
-    old = sa.delete(jobs).where(
-        jobs.c.kind == kind, jobs.c.finished_at < before_us, jobs.c.outcome == "waiting_for_data"
-    )
+    """Drop finished jobs of a kind that nothing refers to any more: checks that waited for data, but not the newest."""
+    newest = sa.select(sa.func.max(jobs.c.id)).where(jobs.c.kind == kind).scalar_subquery()
+    waited = (jobs.c.kind == kind, jobs.c.finished_at < before_us, jobs.c.outcome == "waiting_for_data")
+    old = sa.delete(jobs).where(*waited, jobs.c.id < newest)
     connection.execute(old)

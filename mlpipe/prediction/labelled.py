@@ -22,9 +22,7 @@ def label_ids(connection: sa.Connection, version: int, *, limit: int) -> list[in
     return list(connection.execute(query).scalars())
 
 
-def labelled(
-    connection: sa.Connection, version: int, *, newest: bool, limit: int, block: str | None = None
-) -> list[sa.Row[Any]]:
+def labelled(connection: sa.Connection, version: int, *, newest: bool, limit: int) -> list[sa.Row[Any]]:
     """Return labelled predictions of a version, in the order in which they were made.
 
     Parameters
@@ -35,8 +33,6 @@ def labelled(
         The newest ones, or the first.
     limit : int
         Most of them.
-    block : {"features", "probabilities"}, optional
-        Read the row's own part of that column too, as ``block``.
 
     Returns
     -------
@@ -45,14 +41,40 @@ def labelled(
     """
     table = prediction_labels.c
     names = (table.id, table.prediction_id, table.position, table.label, table.predicted_at, table.output)
-    query = sa.select(*names)
-    if block is not None:
-        whole = predictions.c[block]
-        width = sa.func.length(whole, type_=sa.Integer) // predictions.c.n_rows
-        own = sa.func.substr(whole, table.position * width + 1, width, type_=sa.LargeBinary)
-        query = sa.select(*names, own.label("block")).join(predictions, predictions.c.id == table.prediction_id)
-    rows = list(connection.execute(_labelled(version, query, newest=newest, limit=limit)))
+    rows = list(connection.execute(_labelled(version, sa.select(*names), newest=newest, limit=limit)))
     return rows[::-1] if newest else rows
+
+
+def blocks(connection: sa.Connection, rows: Sequence[Any], column: str) -> Floats:
+    """Return the log's numbers of some labelled predictions: ``features`` or ``probabilities``.
+
+    Parameters
+    ----------
+    rows : sequence
+        At least one, with ``prediction_id`` and ``position``.
+    column : {"features", "probabilities"}
+
+    Returns
+    -------
+    float64 (n, k)
+        In the order of `rows`.
+
+    Notes
+    -----
+    Each request is read once and one at a time, however many of its rows are wanted: a request of 100,000 rows is 16 MB.
+    """
+    ids, position = np.array([[row.prediction_id, row.position] for row in rows], dtype=np.int64).T
+    found: dict[int, Floats] = {}
+    wanted = np.unique(ids).tolist()
+    for start in range(0, len(wanted), KEYS_A_QUERY):
+        part = predictions.c.id.in_(wanted[start : start + KEYS_A_QUERY])
+        query = sa.select(predictions.c.id, predictions.c.n_rows, predictions.c[column]).where(part)
+        for number, n, content in connection.execute(query, execution_options={"yield_per": 1}):
+            found[number] = np.frombuffer(content).reshape(n, -1)[position[ids == number]]
+    block = np.empty((len(rows), next(iter(found.values())).shape[1]))
+    for number, own in found.items():
+        block[ids == number] = own
+    return block
 
 
 def _labelled(version: int, query: sa.Select[Any], *, newest: bool, limit: int) -> sa.Select[Any]:

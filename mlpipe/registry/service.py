@@ -8,6 +8,8 @@ from typing import Any
 
 from mlpipe import db, errors
 from mlpipe.db import Connection
+from mlpipe.incidents import kinds
+from mlpipe.incidents import store as incidents
 from mlpipe.jobs import ledger
 from mlpipe.registry import artifacts, store
 
@@ -94,6 +96,7 @@ def deploy(
         raise errors.DeployConflict("Another deploy won; look at GET /models for what serves now.")
     sentence = f"Version {version} serves" + (f" instead of version {now.version}" if now else "") + f". {reason}"
     ledger.record(connection, kind, sentence, model_version=version, job_id=job_id)
+    incidents.resolve(connection, kinds.QUALITY, f"Version {version} serves now; its own labels will tell.")
     return generation
 
 

@@ -43,10 +43,10 @@ class Active:
     since: int
 
 
-def active(connection: sa.Connection) -> Active | None:
-    """Return what serves now, or None before the first model."""
-    query = sa.select(deployments.c.id, deployments.c.model_version, deployments.c.since)
-    row = connection.execute(query.where(deployments.c.open)).first()
+def active(connection: sa.Connection, *, for_update: bool = False) -> Active | None:
+    """Return what serves now, or None before the first model; `for_update` holds it until the transaction ends."""
+    query = sa.select(deployments.c.id, deployments.c.model_version, deployments.c.since).where(deployments.c.open)
+    row = connection.execute(query.with_for_update() if for_update else query).first()
     return None if row is None else Active(row.id, row.model_version, row.since)
 
 

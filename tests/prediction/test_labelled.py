@@ -34,7 +34,12 @@ def label(client: FlaskClient, *known: tuple[int, int, int]) -> None:
 
 def newest(version: int, n: int) -> list[Any]:
     with db.reading() as connection:
-        return labelled.labelled(connection, version, newest=True, limit=n, block="features")
+        return labelled.labelled(connection, version, newest=True, limit=n)
+
+
+def features(found: list[Any]) -> list[list[float]]:
+    with db.reading() as connection:
+        return labelled.blocks(connection, found, "features").tolist()
 
 
 def test_labelled_predictions_come_in_the_order_in_which_they_were_made(
@@ -43,7 +48,7 @@ def test_labelled_predictions_come_in_the_order_in_which_they_were_made(
     ids, rows = log
     label(served, (ids[3], 2, 1), (ids[1], 1, 0), (ids[2], 0, 1))
     found = newest(1, 10)
-    assert [np.frombuffer(row.block).tolist() for row in found] == [rows[2], rows[3], rows[8]]
+    assert features(found) == [rows[2], rows[3], rows[8]]
     assert [row.label for row in found] == [0, 1, 1]
     items = {item["prediction_id"]: item["prediction"] for item in served.get("/predictions").json["items"]}
     assert [row.output for row in found] == [items[f"{ids[row]}-{place}"] for row, place in ((1, 1), (2, 0), (3, 2))]
@@ -56,7 +61,7 @@ def test_only_the_newest_labelled_predictions_are_read_and_only_their_newest_lab
     label(served, *((ids[3], position, 0) for position in range(4)))
     label(served, (ids[3], 3, 1))
     found = newest(1, 2)
-    assert [np.frombuffer(row.block).tolist() for row in found] == rows[8:]
+    assert features(found) == rows[8:]
     assert [row.label for row in found] == [0, 1]
 
 
