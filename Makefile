@@ -26,7 +26,7 @@ demo: $(VENV)/run.ok  ## a year of real flights in three minutes
 	$(BIN)/python demo.py
 
 test: $(VENV)/test.ok browser  ## run all tests, on SQLite and on PostgreSQL
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered
 
 browser:
 	@command -v chromium >/dev/null || (echo "The browser tests need Chromium: apt-get install chromium" && exit 1)

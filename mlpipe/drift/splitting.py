@@ -19,7 +19,7 @@ from mlpipe.settings import Settings
 Floats = NDArray[np.float64]
 
 MOST_ROWS = 40_000
-"""Rows beyond a window that segments look at: four windows of ordinary size, and a bound for the memory of large ones."""
+"""Rows beyond one window that segments look at: four ordinary windows and more, but a bound for large ones."""
 
 
 def prepare(

@@ -122,7 +122,16 @@ def _compare(
     placed = references.place(reference, values[:, -max(map(max, sizes)) :])
     tried = _trials(reference, placed, taus, sizes, rule)
     found = results.of_trials(reference, tried, rule, importance=importance)
-    return found, relate.relate(reference, placed, taus, rule, DETECTORS)
+    return found, relate.relate(_with_careful_bonds(reference, taus), placed, taus, rule, DETECTORS)
+
+
+def _with_careful_bonds(reference: references.Reference, taus: Floats) -> references.Reference:
+    """Forget how correlations wander in the reference for columns whose order it lost: the detector is careful then."""
+    lost = np.array([column.tau for column in reference.columns])[reference.pairs] != taus[reference.pairs]
+    if not lost.any():
+        return reference
+    spread = np.where(lost[:, None] | lost, np.nan, reference.bonds.spread)
+    return replace(reference, bonds=replace(reference.bonds, spread=spread))
 
 
 def thinning(window_size: int) -> int:

@@ -78,4 +78,4 @@ def leader_silent_s() -> float | None:
         lease = leases.holder_of(connection, LEADER)
     if lease is None or lease.until == 0:  # never held, or given back
         return None
-    return max(0.0, (clock.now_us() - lease.until) / clock.MICROSECONDS)
+    return max(0.0, float(clock.now_us() - lease.until) / clock.MICROSECONDS)

@@ -61,7 +61,7 @@ def blocks(connection: sa.Connection, rows: Sequence[Any], column: str) -> Float
 
     Notes
     -----
-    Each request is read once and one at a time, however many of its rows are wanted: a request of 100,000 rows is 16 MB.
+    Each request is read once, and one at a time, however many of its rows are wanted: one may hold many megabytes.
     """
     ids, position = np.array([[row.prediction_id, row.position] for row in rows], dtype=np.int64).T
     found: dict[int, Floats] = {}

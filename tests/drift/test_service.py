@@ -276,3 +276,36 @@ def test_a_reference_that_was_made_otherwise_is_made_again(
     ask(served, 200, rng)
     report = monitor.check(replace(trained_settings, n_bins=4))
     assert {len(feature["cells"]["labels"]) for feature in report["features"]} == {5}
+
+
+def test_two_checks_never_test_the_same_rows(
+    served: FlaskClient, trained_settings: Settings, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check of another process stores its report between this one's look and its own report."""
+    ask(served, 200, rng)
+    first, second = (service.Monitor(trained_settings.models_folder) for _ in range(2))
+    judge = judging.judge
+
+    def overtaken(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(judging, "judge", judge)
+        second.check(trained_settings)
+        ask(served, 1, rng)
+        return judge(*args, **options)
+
+    monkeypatch.setattr(judging, "judge", overtaken)
+    told = first.check(trained_settings)
+    (only,) = served.get("/drift/reports").json["items"]
+    assert told["id"] == only["id"]
+
+
+def test_labels_are_heard_when_the_reference_is_damaged(
+    served: FlaskClient, trained_settings: Settings, monitor: service.Monitor, rng: np.random.Generator
+) -> None:
+    ask(served, 200, rng)
+    X, y = trained.rows(200, rng)
+    answer = served.post("/predict", json={"features": X}).json
+    served.post("/feedback", json={"prediction_ids": answer["prediction_ids"], "labels": y})
+    (trained_settings.models_folder / "1" / artifacts.REFERENCE).write_bytes(b"damaged")
+    with pytest.raises(errors.ArtifactCorrupt):
+        monitor.check(trained_settings)
+    assert len(served.get("/quality/checks").json["items"]) == 1

@@ -290,3 +290,32 @@ def test_a_column_that_was_constant_in_training_is_never_harmless() -> None:
     report = verdict.judge(kept, window, rng.normal(size=500), importance=np.array([1.0, 0.0]))
     assert report.verdict == "drift"
     assert report.features[0].importance is None
+
+
+def autocorrelated(rng, n, d, phi=0.9):
+    rows = rng.normal(size=(n, d))
+    for at in range(1, n):
+        rows[at] = phi * rows[at - 1] + np.sqrt(1 - phi**2) * rows[at]
+    return rows
+
+
+def test_a_shuffled_upload_does_not_alarm_on_autocorrelated_traffic(rng, prepared):
+    kept = prepared(rng.permutation(autocorrelated(rng, 10_000, 5)))
+    reports = [verdict.judge(kept, autocorrelated(rng, 1000, 5), None) for _ in range(10)]
+    assert {report.verdict for report in reports} == {"stable"}
+    assert "were they shuffled?" in reports[0].notes[0]
+
+
+def test_a_step_of_every_column_is_no_sign_of_a_shuffled_upload(rng, prepared):
+    kept = prepared(rng.normal(size=(10_000, 5)))
+    rows = rng.normal(size=(1000, 5)) + (np.arange(1000) > 800)[:, None]
+    report = verdict.judge(kept, rows, None)
+    assert report.verdict == "drift"
+    assert not any("shuffled" in note for note in report.notes)
+
+
+def test_many_small_importances_are_not_harmless_together(rng, prepared):
+    kept = prepared(rng.normal(size=(2000, 150)), predictions=rng.uniform(size=2000))
+    rows, answers = rng.normal(1, 1, size=(1000, 150)), rng.uniform(size=1000)
+    assert verdict.judge(kept, rows, answers, importance=np.full(150, 1 / 150)).verdict == "drift"
+    assert verdict.judge(kept, rows, answers, importance=np.zeros(150)).verdict == "drift"

@@ -3,7 +3,7 @@ from __future__ import annotations
 from flask import Flask
 
 from mlpipe import db
-from mlpipe.jobs import leases
+from mlpipe.jobs import leases, service
 
 
 def hold(holder: str, now: int, until: int) -> int | None:
@@ -38,3 +38,9 @@ def test_workers_that_fell_silent_are_forgotten(app: Flask) -> None:
         assert [row.seen_at for row in leases.alive(connection, since_us=15)] == [20]
         leases.forget(connection, before_us=30)
         assert leases.alive(connection, since_us=0) == []
+
+
+def test_a_lead_that_was_given_back_is_not_silent_for_ages(app: Flask) -> None:
+    assert service.lead("a", lease_s=5)
+    service.leave("a")
+    assert service.leader_silent_s() is None

@@ -72,3 +72,16 @@ def test_parked_labels_and_those_of_other_versions_are_left_out(
     assert newest(1, 10) == []
     label(served, (log[0][0], 0, 1))
     assert newest(2, 10) == []
+
+
+def test_each_request_is_read_once_however_many_of_its_rows_are_wanted(
+    served: FlaskClient, log: tuple[list[int], list[list[float]]], rng: np.random.Generator
+) -> None:
+    X, _ = trained.rows(50, rng)
+    answer = served.post("/predict", json={"features": X}).json
+    served.post("/feedback", json={"prediction_ids": answer["prediction_ids"][::-1], "labels": [1] * 50})
+    label(served, (log[0][3], 1, 0))
+    with db.reading() as connection:
+        found = labelled.labelled(connection, 1, newest=True, limit=51)
+        assert labelled.blocks(connection, found, "features").tolist() == [log[1][7], *X]
+        assert labelled.blocks(connection, found, "probabilities").shape == (51, 2)
