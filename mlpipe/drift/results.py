@@ -42,11 +42,11 @@ def of_trials(
     if portions is None:
         return found
     weighed = zip(found, reference.columns, portions.tolist(), strict=False)
-    features = [result if _constant(column) else replace(result, importance=own) for result, column, own in weighed]
+    features = [result if constant(column) else replace(result, importance=own) for result, column, own in weighed]
     return features + found[reference.n_features :]
 
 
-def _constant(column: references.ColumnReference) -> bool:
+def constant(column: references.ColumnReference) -> bool:
     """Say whether the model never saw the column vary: that it does not use it then says nothing."""
     return len(column.ordered) == 0 or bool(column.ordered[0] == column.ordered[-1])
 

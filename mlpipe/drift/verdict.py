@@ -205,7 +205,9 @@ def _newest(
 def _taus(reference: references.Reference, values: Floats) -> Floats:
     """Return tau of each column: the reference's, or the window's where the reference's order was lost."""
     taus = np.array([column.tau for column in reference.columns])
-    lost = autocorrelation.locally_alike(values) & (taus < words.INDEPENDENT) if reference.ordered else taus > 0
+    varied = np.array([not results.constant(column) for column in reference.columns])  # what was constant has no order
+    independent = varied & (taus < words.INDEPENDENT)
+    lost = independent & autocorrelation.locally_alike(values) if reference.ordered else taus > 0
     for place in np.flatnonzero(lost):
         column = reference.columns[place]
         taus[place] = autocorrelation.of_column(values[place], column.cut, column.kind)

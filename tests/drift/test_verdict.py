@@ -319,3 +319,11 @@ def test_many_small_importances_are_not_harmless_together(rng, prepared):
     rows, answers = rng.normal(1, 1, size=(1000, 150)), rng.uniform(size=1000)
     assert verdict.judge(kept, rows, answers, importance=np.full(150, 1 / 150)).verdict == "drift"
     assert verdict.judge(kept, rows, answers, importance=np.zeros(150)).verdict == "drift"
+
+
+def test_a_constant_column_that_begins_to_vary_is_no_sign_of_a_shuffled_upload(rng, prepared):
+    kept = prepared(np.column_stack([np.full(10_000, 0.5), rng.normal(size=10_000)]))
+    walk = np.column_stack([np.cumsum(rng.normal(size=130)), rng.normal(size=130)])
+    report = verdict.judge(kept, walk, None)
+    assert report.verdict == "drift"
+    assert not any("shuffled" in note for note in report.notes)
