@@ -30,7 +30,7 @@ WORK = ".fit-"
 PATIENCE = 15
 """Quiet times after which a stream that is never quiet has waited long enough for its first model."""
 
-TRAINED = ("promoted", "rejected", "failed")
+TRAINED = ("promoted", "proposed", "rejected", "failed")
 """Outcomes after which only labels that came since count as new."""
 
 
@@ -86,7 +86,7 @@ def ask_for_first(settings: Settings) -> bool:
     After a try that failed or was cancelled it asks again only when another batch has come.
     """
     with db.reading() as connection:
-        if versions.active(connection) is not None:
+        if versions.active(connection) is not None or versions.in_state(connection, versions.PROPOSED):
             return False
         newest, _, received_at = features.newest_marks(connection)
         began_at = features.began_at(connection)
@@ -289,7 +289,7 @@ def _decide(
     if version is None:
         logger.warning("another process has taken over the job; this one registered nothing")
     else:
-        logger.info("version %s was promoted. %s", version.version, result.why)
+        logger.info("version %s passed the gate. %s", version.version, result.why)
 
 
 # Ending ---------------------------------------------------------------------------------------------------------
