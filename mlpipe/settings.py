@@ -236,6 +236,14 @@ class Settings:
         low=0.1,
         high=600.0,
     )
+    keep_versions: int = _setting(
+        20,
+        "Newest versions whose files are kept. Older ones keep their rows; what serves, may be gone back to, is "
+        "proposed or has an alias keeps its files too.",
+        unit="versions",
+        low=1,
+        high=1_000_000,
+    )
     lease_s: float = _setting(
         5.0, "How long a silent leader or job holder keeps its lease.", unit="seconds", low=1.0, high=600.0
     )

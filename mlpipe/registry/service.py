@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,10 @@ from typing import Any
 
 from mlpipe import clock, db, errors
 from mlpipe.jobs import ledger
-from mlpipe.registry import artifacts, marks, proposals, rollout, store
+from mlpipe.registry import artifacts, marks, proposals, pruning, rollout, serving, store
 
 deploy = rollout.deploy
 """The flip alone, inside the caller's transaction."""
-
-HISTORY = 1000
-"""Stretches of serving that are looked at for what served before."""
 
 DERIVED = ("champion", "previous", "challenger")
 """Aliases that follow from what serves and what is proposed."""
@@ -90,17 +86,7 @@ def rollback(*, by: str, reason: str, terms: rollout.Terms | None = None) -> tup
 
 def previous(connection: db.Connection) -> int | None:
     """Return the version that a rollback would go back to, or None."""
-    history = store.history(connection, limit=HISTORY)
-    return _earlier(history) if history else None
-
-
-def _earlier(history: list[Any]) -> int | None:
-    """Return the newest version that served before the present one and was not left by a rollback."""
-    left = {history[0].model_version}
-    for newer, older in itertools.pairwise(history):
-        if newer.kind == "rollback":
-            left.add(older.model_version)
-    return next((row.model_version for row in history if row.model_version not in left), None)
+    return serving.previous(store.history(connection, limit=pruning.HISTORY))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,15 +122,15 @@ class Standing:
 
 def standing(connection: db.Connection, configured: str) -> Standing:
     """Read where all versions stand; `configured` is the setting `deploy`."""
-    history = store.history(connection, limit=HISTORY)
+    history = store.history(connection, limit=pruning.HISTORY)
     proposed = store.in_state(connection, store.PROPOSED)
     frozen = marks.frozen(connection)
     return Standing(
         active=next((row.model_version for row in history if row.open), None),
-        previous=_earlier(history) if history else None,
+        previous=serving.previous(history),
         challenger=proposed[0] if proposed else None,
         served=frozenset(row.model_version for row in history),
-        left=_left(history),
+        left=serving.left(history),
         own={row.name: row.model_version for row in marks.aliases(connection)},
         mode=proposals.mode(connection, configured),
         frozen=None if frozen is None else _told(frozen),
@@ -153,14 +139,6 @@ def standing(connection: db.Connection, configured: str) -> Standing:
 
 def _told(frozen: Any) -> dict[str, str | None]:
     return {"since": clock.iso(frozen.since), "by": frozen.by, "reason": frozen.reason}
-
-
-def _left(history: list[Any]) -> frozenset[int]:
-    """Return the versions whose newest stretch of serving was ended by a rollback."""
-    ended: dict[int, bool] = {}
-    for newer, older in itertools.pairwise(history):
-        ended.setdefault(older.model_version, newer.kind == "rollback")
-    return frozenset(version for version, rolled_back in ended.items() if rolled_back)
 
 
 def resolve(connection: db.Connection, name: str, configured: str) -> int:

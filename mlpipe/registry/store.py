@@ -98,6 +98,18 @@ def numbers(connection: sa.Connection) -> set[int]:
     return set(connection.execute(sa.select(model_versions.c.version)).scalars())
 
 
+def with_files(connection: sa.Connection) -> list[int]:
+    """Return the numbers of the versions that are not pruned, oldest first."""
+    query = sa.select(model_versions.c.version).where(model_versions.c.state != PRUNED)
+    return list(connection.execute(query.order_by(model_versions.c.version)).scalars())
+
+
+def hold(connection: sa.Connection, numbers: set[int]) -> None:
+    """Hold the rows of versions until the transaction ends."""
+    query = sa.select(model_versions.c.version).where(model_versions.c.version.in_(numbers))
+    connection.execute(query.order_by(model_versions.c.version).with_for_update()).all()
+
+
 def next_number(connection: sa.Connection) -> int:
     """Return the number of the next version."""
     return (connection.execute(sa.select(sa.func.max(model_versions.c.version))).scalar() or 0) + 1

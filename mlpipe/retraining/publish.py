@@ -15,7 +15,7 @@ from mlpipe.drift import stored
 from mlpipe.jobs import ledger
 from mlpipe.jobs import store as jobs
 from mlpipe.prediction import champion as champions
-from mlpipe.registry import artifacts, proposals, rollout
+from mlpipe.registry import artifacts, proposals, pruning, rollout
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
 from mlpipe.retraining import child, fit, plan
@@ -99,7 +99,10 @@ def publish(
         last_label=planned.last_label,
     )
     artifacts.publish(work, registry.folder(settings.models_folder, number))
-    return version if _register(version, job, planned, result, settings=settings, holder=holder) else None
+    if not _register(version, job, planned, result, settings=settings, holder=holder):
+        return None
+    pruning.prune(settings.models_folder, keep=settings.keep_versions)
+    return version
 
 
 def of_settings(settings: Settings) -> fit.Parameters:
