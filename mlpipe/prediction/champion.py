@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -216,8 +217,24 @@ class Champion:
             return other if model is None else replace(other, schema=model.schema)
 
 
-def load(models: Path, version: int, *, schema: Schema, generation: int = 0) -> Model:
-    """Read, verify and compile a version.
+def try_on(models: Path, version: int, *, accepted: Mapping[str, str] | None = None) -> None:
+    """Load a version and throw it away; see `load` for what it raises."""
+    with db.reading() as connection:
+        schema = features.current_schema(connection)
+    if schema is None:
+        raise errors.NotFound(f"There is no version {version}: nothing was ingested yet.")
+    load(models, version, schema=schema, accepted=accepted)
+
+
+def load(
+    models: Path,
+    version: int,
+    *,
+    schema: Schema,
+    generation: int = 0,
+    accepted: Mapping[str, str] | None = None,
+) -> Model:
+    """Read, verify and compile a version; `accepted` names library versions instead of those of its row.
 
     Raises
     ------
@@ -234,7 +251,7 @@ def load(models: Path, version: int, *, schema: Schema, generation: int = 0) -> 
         raise errors.NotFound(f"There is no version {version}. GET /models lists all.")
     if row.state == versions.PRUNED:
         raise rollout.pruned(version)
-    contents = artifacts.load(registry.folder(models, version), row.files, accepted=row.accepted)
+    contents = artifacts.load(registry.folder(models, version), row.files, accepted=accepted or row.accepted)
     score = forest.compile_estimator(contents.estimator, X_check=contents.smoke_X)
     artifacts.check_answers(contents, score(contents.smoke_X), name=str(version))
     return Model(

@@ -142,11 +142,17 @@ def load(folder: Path, files: Mapping[str, str], *, accepted: Mapping[str, str] 
     errors.ArtifactCorrupt
         A file is missing or altered, or scikit-learn is neither the one that the model was fitted with nor accepted.
     """
-    manifest = orjson.loads(_verified(folder, MANIFEST, files))
+    manifest = load_manifest(folder, files)
     _check_libraries(folder, manifest, accepted or {})
     smoke = np.load(io.BytesIO(_verified(folder, SMOKE, files)), allow_pickle=False)
     estimator = joblib.load(io.BytesIO(_verified(folder, MODEL, files)))
     return Contents(estimator, manifest, smoke["X"], smoke["scores"])
+
+
+def load_manifest(folder: Path, files: Mapping[str, str]) -> dict[str, Any]:
+    """Read the manifest of a version; see `load` for what is checked."""
+    manifest: dict[str, Any] = orjson.loads(_verified(folder, MANIFEST, files))
+    return manifest
 
 
 def load_reference(folder: Path, files: Mapping[str, str]) -> dict[str, NDArray[Any]]:

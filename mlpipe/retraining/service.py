@@ -246,7 +246,9 @@ def _fit(work: Path, planned: plan.Plan, settings: Settings, beat: Callable[[], 
         holdout=planned.holdout,
         task=planned.schema.target.task or "classification",
         parameters=publish.of_settings(settings),
-        champion=(registry.folder(settings.models_folder, champion.version), champion.files) if champion else None,
+        champion=(registry.folder(settings.models_folder, champion.version), champion.files, champion.accepted)
+        if champion
+        else None,
     )
     scores = child.run(work, timeout_s=settings.fit_timeout_s, memory_mb=settings.fit_memory_mb, beat=beat)
     y = planned.samples.y[planned.holdout]
