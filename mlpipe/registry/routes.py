@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Flask, Response, current_app
+from flask import Blueprint, Flask, Response, current_app, render_template, request
 
 from mlpipe import clock, db, errors, web
-from mlpipe.registry import marks, proposals, rollout, service, store
+from mlpipe.registry import cards, marks, proposals, rollout, service, store
 from mlpipe.schema import messages
 
 blueprint = Blueprint("registry", __name__)
 
 EXTENSION = "mlpipe.look"
+HTML = ("text/html",)
+FORMATS = ("json", "html")
 ANYBODY = "api"
 """Who deploys by HTTP: callers have no names."""
 
@@ -51,6 +53,20 @@ def get_model(version: int) -> Response:
     }
     whole |= {"accepted_libraries": row.accepted, "notes": [_note(note) for note in notes]}
     return web.answer(_shown(row, standing) | whole)
+
+
+@blueprint.get("/models/<int:version>/card")
+def get_card(version: int) -> Response:
+    """Return the card of a version, as JSON or, with ``?format=html`` or for a browser, as a page."""
+    best = request.accept_mimetypes.best_match(web.JSON + HTML, default=web.JSON[0])
+    wanted = request.args.get("format", "html" if best in HTML else "json")
+    if wanted not in FORMATS:
+        raise errors.InvalidQuery(f"?format={errors.quoted(wanted)} must be one of {', '.join(FORMATS)}.")
+    known = web.settings()
+    card = cards.read(known.models_folder, version, model_name=known.model_name, configured=known.deploy)
+    if wanted == "json":
+        return web.answer(card)
+    return Response(render_template("card.html", card=card), mimetype="text/html")
 
 
 # Deploying ------------------------------------------------------------------------------------------------------

@@ -174,6 +174,12 @@ def history(connection: sa.Connection, *, limit: int, before: int | None = None)
     return list(connection.execute(query))
 
 
+def stretches_of(connection: sa.Connection, version: int) -> list[sa.Row[Any]]:
+    """Return the stretches of serving of one version, oldest first."""
+    query = sa.select(deployments).where(deployments.c.model_version == version)
+    return list(connection.execute(query.order_by(deployments.c.id)))
+
+
 def stretches(connection: sa.Connection, *, since_us: int, until_us: int) -> list[sa.Row[Any]]:
     """Return the stretches of serving that overlap a time, oldest first."""
     ended = sa.or_(deployments.c.until.is_(None), deployments.c.until > since_us)
