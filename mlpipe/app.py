@@ -65,7 +65,8 @@ def create_app(settings: Settings) -> Flask:
     web.init(app, settings)
     access.init(app, settings)
     db.init(app, settings)
-    app.extensions[prediction.EXTENSION] = Champion(settings.models_folder)
+    app.extensions[prediction.EXTENSION] = champion = Champion(settings.models_folder)
+    registry.init(app, look=champion.refresh)
     drift.init(app, settings)
     for stage in STAGES:
         app.register_blueprint(stage.blueprint)

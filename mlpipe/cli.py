@@ -5,6 +5,8 @@ A command never leads and never migrates: it works beside a server, or while the
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +18,8 @@ from flask.cli import AppGroup
 from mlpipe import db, errors, settings, web
 from mlpipe.drift import backtest
 from mlpipe.drift import routes as drift
+from mlpipe.prediction import champion
+from mlpipe.registry import artifacts, audit
 from mlpipe.schema import backtest as rehearsals
 from mlpipe.schema import times
 
@@ -144,6 +148,35 @@ def _item(item: dict[str, Any]) -> tuple[str, ...]:
     score = "" if item["score"] is None else f"{item['score']:.3f}"
     verdict, then = item["verdict"] or "cannot be replayed", item["recorded_verdict"] or "no check"
     return item["at"], str(item["model_version"]), f"{item['rows']:,}", verdict, score, then
+
+
+@commands.command("verify")
+@as_json
+def verify(as_json: bool) -> None:
+    """Check every version's files against its row, and load the one that serves; code 1 when something is wrong."""
+    models = web.settings().models_folder
+    n, findings = audit.verify(models, try_on=functools.partial(champion.try_on, models))
+    if as_json:
+        _print_json({"ok": not findings, "versions": n, "findings": [dataclasses.asdict(one) for one in findings]})
+    else:
+        _print_table(("version", "what", "detail"), [(str(one.version), one.code, one.detail) for one in findings])
+        click.echo(f"{n} versions were checked: {len(findings) or 'no'} {'fault' if len(findings) == 1 else 'faults'}.")
+    if findings:
+        sys.exit(1)
+
+
+@commands.command("accept-versions")
+@click.argument("version", type=click.IntRange(1))
+@as_json
+def accept_versions(version: int, as_json: bool) -> None:
+    """Let a VERSION be served under the library versions that are here, if it answers as it did."""
+    models = web.settings().models_folder
+    try_on = functools.partial(champion.try_on, models, accepted=artifacts.libraries())
+    sentence = audit.accept(models, version, by="the command line", try_on=try_on)
+    if as_json:
+        _print_json({"version": version, "sentence": sentence})
+    else:
+        click.echo(sentence)
 
 
 def _print_json(value: Any) -> None:

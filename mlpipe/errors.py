@@ -169,6 +169,20 @@ class DeployConflict(MlpipeError):
     title = "Another version was deployed meanwhile"
 
 
+class DeployFailed(MlpipeError):
+    """A worker cannot serve the version, or was not ready in time; what served goes on serving."""
+
+    code = "deploy_failed"
+    title = "The version was not deployed"
+
+
+class VersionPruned(MlpipeError):
+    """The files of the version were removed."""
+
+    code = "version_pruned"
+    title = "The files of this version were pruned"
+
+
 class JobConflict(MlpipeError):
     """The job is not in a state that allows this."""
 

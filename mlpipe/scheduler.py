@@ -41,7 +41,13 @@ SWEEP_S = 5.0
 TELL_S = 1.0
 """Pause between two rounds of messages about incidents."""
 
-N_ENTRIES = 7
+BEAT_S = 1.0
+"""Pause between two signs of life; a deploy waits for workers that gave one lately (registry.rollout.ALIVE_S)."""
+
+DEPLOY_S = 0.05
+"""Pause between two looks while a deploy is under way: all workers change within that time."""
+
+N_ENTRIES = 8
 """A thread for each entry: a fit, a slow check or a slow receiver of messages holds up nothing else."""
 
 
@@ -71,11 +77,14 @@ class Background:
         self.worker = jobs.worker_name()
         self._pid = os.getpid()
         self._started_at = clock.now_us()
-        self._quietly(self.watch)()
+        self._champion.name = self.worker
+        self._quietly(self._champion.refresh)()
+        self._quietly(self.beat)()
         executor = ThreadPoolExecutor(N_ENTRIES)
         self._scheduler = BackgroundScheduler(executors={"default": executor}, timezone="UTC", daemon=True)
         tick = min(TICK_S, self._settings.check_interval / 4)
         self._every(self.watch, self._settings.reload_interval_s)
+        self._every(self.beat, BEAT_S)
         self._every(self.lead, tick)
         self._every(self.check, tick)
         self._every(self.retrain, TICK_S)
@@ -90,7 +99,7 @@ class Background:
         if self._scheduler is not None:
             self._scheduler.add_job(self._quietly(entry), "interval", id=entry.__name__, **options)
 
-    def _quietly(self, entry: Callable[[], None]) -> Callable[[], None]:
+    def _quietly(self, entry: Callable[[], object]) -> Callable[[], None]:
         """Give an entry its context; a fault is logged, and the entry runs again at its next time."""
 
         def run() -> None:
@@ -116,8 +125,15 @@ class Background:
     # Entries --------------------------------------------------------------------------------------------------
 
     def watch(self) -> None:
-        """Serve what the registry says, and write that this worker is alive."""
-        self._champion.refresh()
+        """Serve what the registry says; look again and again while a deploy is under way."""
+        changed = self._champion.refresh()
+        while self._champion.expects and not self._stopping.wait(DEPLOY_S):
+            changed |= self._champion.refresh()
+        if changed:
+            self.beat()
+
+    def beat(self) -> None:
+        """Write that this worker is alive and what it serves, also while a version is being loaded."""
         model = self._champion.model
         version, revision = (model.version, model.revision) if model else (None, None)
         jobs.beat(self.worker, started_at=self._started_at, version=version, revision=revision)

@@ -222,6 +222,28 @@ class Settings:
     reload_interval_s: float = _setting(
         1.0, "How often a worker looks for a new version.", unit="seconds", low=0.05, high=60.0
     )
+    deploy: str = _setting(
+        "auto",
+        "auto: a retraining that passes the gate is deployed; propose: a person approves it first; freeze: nothing "
+        "changes what serves but a person. POST /models/freeze does the last at run time.",
+        choices=("auto", "propose", "freeze"),
+    )
+    deploy_wait_s: float = _setting(
+        30.0,
+        "How long a deploy waits, beyond reload_interval_s, until every worker has loaded and tried the version; then "
+        "it is given up and the old one stays. A worker that died is not waited for.",
+        unit="seconds",
+        low=0.1,
+        high=600.0,
+    )
+    keep_versions: int = _setting(
+        20,
+        "Newest versions whose files are kept. Older ones keep their rows; what serves, may be gone back to, is "
+        "proposed or has an alias keeps its files too.",
+        unit="versions",
+        low=1,
+        high=1_000_000,
+    )
     lease_s: float = _setting(
         5.0, "How long a silent leader or job holder keeps its lease.", unit="seconds", low=1.0, high=600.0
     )
@@ -241,6 +263,11 @@ class Settings:
     def reference_rows(self) -> int:
         """Rows of the drift reference, `reference_size` or ten windows."""
         return self.reference_size or 10 * self.window_size
+
+    @property
+    def deploy_limit_s(self) -> float:
+        """Longest time of a deploy, in seconds: a worker may look only every `reload_interval_s`."""
+        return self.reload_interval_s + self.deploy_wait_s
 
     @property
     def checks_silent_limit_s(self) -> float:

@@ -81,7 +81,7 @@ def test_every_error_that_a_client_can_cause_has_a_status() -> None:
         "not_comparable",
     }
     assert mistakes == set(web.STATUS)
-    assert set(web.STATUS.values()) <= {400, 401, 403, 404, 409, 413, 415, 422, 429, 503}
+    assert set(web.STATUS.values()) <= {400, 401, 403, 404, 409, 410, 413, 415, 422, 429, 503}
 
 
 def test_unavailable_answers_say_when_to_come_back(client: FlaskClient) -> None:

@@ -60,11 +60,16 @@ def champion(app: Flask) -> Champion:
 
 def add_version(settings: Settings, number: int) -> None:
     """Register a copy of version 1 under another number, without a fit."""
-    shutil.copytree(settings.models_folder / "1", settings.models_folder / str(number))
+    add_folder(settings, number)
     with db.transaction() as connection:
         first = versions.get(connection, 1)
         assert first is not None
         versions.add(connection, replace(first, version=number))
+
+
+def add_folder(settings: Settings, number: int) -> None:
+    """Lay out the files of version 1 under another number."""
+    shutil.copytree(settings.models_folder / "1", settings.models_folder / str(number))
 
 
 def activate(number: int) -> int:

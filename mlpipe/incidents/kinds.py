@@ -24,10 +24,14 @@ class Kind:
 QUALITY = "quality"
 """Kind of the incident that is about one version's answers, and over when another serves."""
 
+DEPLOY_FAILED = "deploy_failed"
+"""Kind of the incident of a deploy that was stopped, and over when one succeeds."""
+
 KINDS = {
     "drift": Kind("Drift", degrades=False),  # mlpipe acts on it by itself; if that fails, `retraining` says so
     QUALITY: Kind("The answers have become worse"),
     "model_load": Kind("A version cannot be loaded"),
+    DEPLOY_FAILED: Kind("A version was not deployed"),
     "checks_silent": Kind("Drift is not watched"),
     "predictions_silent": Kind("Predictions have stopped"),
     "labels_silent": Kind("Labels are late"),

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 from mlpipe import db, errors
 from mlpipe.features import store as features
 from mlpipe.incidents import store as incidents
+from mlpipe.jobs import service as jobs
 from mlpipe.prediction import forest
-from mlpipe.registry import artifacts
+from mlpipe.registry import artifacts, preparations, rollout
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
 from mlpipe.schema.contract import Schema
@@ -75,44 +77,93 @@ class Champion:
     ----------
     models : Path
         The registry folder.
+
+    Attributes
+    ----------
+    name : str
+        Under which it answers preparations: that of the worker.
     """
 
     def __init__(self, models: Path) -> None:
+        self.name = jobs.worker_name()
         self._models = models
         self._model: Model | None = None
         self._loading = threading.Lock()
         self._failed: tuple[int, float] | None = None
         self._others: OrderedDict[int, Model] = OrderedDict()
+        self._wish: preparations.Preparation | None = None
+        self._prepared: Model | None = None
 
     @property
     def model(self) -> Model | None:
         """The version that serves, or None before the first."""
         return self._model
 
+    @property
+    def expects(self) -> bool:
+        """Whether a deploy is under way, so that the next look should come soon."""
+        return self._wish is not None
+
     def refresh(self) -> bool:
-        """Load what the registry says; say whether something else serves from now on.
+        """Load what the registry says or wishes for; say whether something else serves from now on.
 
         Notes
         -----
-        Costs two small reads while nothing has changed.
+        Costs three small reads while nothing has changed.
         """
         with self._loading:
             with db.reading() as connection:
                 active = versions.active(connection)
                 schema = features.current_schema(connection)
-            if active is None or schema is None:
+                wish = preparations.wanted(connection)
+            if schema is None:
                 return False
-            model = self._model
-            if model is not None and model.generation == active.generation:
-                self._model = model if model.schema == schema else replace(model, schema=schema)
-                return False
-            return self._load(active, schema)
+            changed = active is not None and self._follow(active, schema)
+            self._prepare(wish, schema)
+            return changed
+
+    def prepare(self) -> None:
+        """Load aside what the registry wishes for, and answer; what serves is left alone."""
+        with self._loading:
+            with db.reading() as connection:
+                schema = features.current_schema(connection)
+                wish = preparations.wanted(connection)
+            if schema is not None:
+                self._prepare(wish, schema)
+
+    def _follow(self, active: versions.Active, schema: Schema) -> bool:
+        model = self._model
+        if model is not None and model.generation == active.generation:
+            self._model = model if model.schema == schema else replace(model, schema=schema)
+            return False
+        return self._load(active, schema)
+
+    def _prepare(self, wish: preparations.Preparation | None, schema: Schema) -> None:
+        """Load aside what is to serve next, and answer whether it can."""
+        if wish is not None and self._wish is not None and wish.id == self._wish.id:
+            return
+        self._wish, self._prepared = None, None
+        if wish is None:
+            return
+        reason = None
+        try:
+            self._prepared = load(self._models, wish.model_version, schema=schema)
+        except errors.StoreUnavailable:
+            raise
+        except Exception as fault:  # noqa: BLE001  whatever is wrong with a file, the deployer is told
+            reason = str(fault)
+            logger.error("version %s cannot be prepared: %s", wish.model_version, reason)
+        with db.transaction(durability="process") as connection:
+            preparations.answer(connection, wish.id, self.name, ready=reason is None, reason=reason)
+        self._wish = wish
 
     def _load(self, active: versions.Active, schema: Schema) -> bool:
         if self._failed and self._failed[0] == active.generation and time.monotonic() < self._failed[1]:
             return False
         try:
-            loaded = load(self._models, active.version, schema=schema, generation=active.generation)
+            loaded = self._take_prepared(active, schema) or load(
+                self._models, active.version, schema=schema, generation=active.generation
+            )
         except errors.StoreUnavailable:
             raise  # the database's fault, not the file's: the next look tries again
         except Exception as fault:  # noqa: BLE001  whatever is wrong with a file, the old model goes on serving
@@ -124,6 +175,13 @@ class Champion:
         with db.transaction() as connection:
             incidents.resolve(connection, INCIDENT, f"Version {loaded.version} serves.")
         return True
+
+    def _take_prepared(self, active: versions.Active, schema: Schema) -> Model | None:
+        """Return what was loaded aside, if it is what serves from now on."""
+        prepared = self._prepared
+        if prepared is None or prepared.version != active.version:
+            return None
+        return replace(prepared, generation=active.generation, schema=schema)
 
     def _report(self, version: int, fault: Exception) -> None:
         still = f"version {self._model.version} goes on serving" if self._model else "nothing serves"
@@ -159,13 +217,31 @@ class Champion:
             return other if model is None else replace(other, schema=model.schema)
 
 
-def load(models: Path, version: int, *, schema: Schema, generation: int = 0) -> Model:
-    """Read, verify and compile a version.
+def try_on(models: Path, version: int, *, accepted: Mapping[str, str] | None = None) -> None:
+    """Load a version and throw it away; see `load` for what it raises."""
+    with db.reading() as connection:
+        schema = features.current_schema(connection)
+    if schema is None:
+        raise errors.NotFound(f"There is no version {version}: nothing was ingested yet.")
+    load(models, version, schema=schema, accepted=accepted)
+
+
+def load(
+    models: Path,
+    version: int,
+    *,
+    schema: Schema,
+    generation: int = 0,
+    accepted: Mapping[str, str] | None = None,
+) -> Model:
+    """Read, verify and compile a version; `accepted` names library versions instead of those of its row.
 
     Raises
     ------
     errors.NotFound
         There is no such version.
+    errors.VersionPruned
+        Its files were removed.
     errors.ArtifactCorrupt
         A file is missing or altered, or the model answers otherwise than when it was registered.
     """
@@ -173,7 +249,9 @@ def load(models: Path, version: int, *, schema: Schema, generation: int = 0) -> 
         row = versions.get(connection, version)
     if row is None:
         raise errors.NotFound(f"There is no version {version}. GET /models lists all.")
-    contents = artifacts.load(registry.folder(models, version), row.files)
+    if row.state == versions.PRUNED:
+        raise rollout.pruned(version)
+    contents = artifacts.load(registry.folder(models, version), row.files, accepted=accepted or row.accepted)
     score = forest.compile_estimator(contents.estimator, X_check=contents.smoke_X)
     artifacts.check_answers(contents, score(contents.smoke_X), name=str(version))
     return Model(

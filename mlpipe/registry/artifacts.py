@@ -125,7 +125,7 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def load(folder: Path, files: Mapping[str, str]) -> Contents:
+def load(folder: Path, files: Mapping[str, str], *, accepted: Mapping[str, str] | None = None) -> Contents:
     """Read a version's folder, checking before believing.
 
     Parameters
@@ -134,17 +134,25 @@ def load(folder: Path, files: Mapping[str, str]) -> Contents:
         The version's folder.
     files : mapping of str to str
         File name -> sha256, from the version's row.
+    accepted : mapping of str to str, optional
+        Library versions under which a person has accepted it, from the version's row.
 
     Raises
     ------
     errors.ArtifactCorrupt
-        A file is missing or altered, or scikit-learn is another one than the model was fitted with.
+        A file is missing or altered, or scikit-learn is neither the one that the model was fitted with nor accepted.
     """
-    manifest = orjson.loads(_verified(folder, MANIFEST, files))
-    _check_libraries(folder, manifest)
+    manifest = load_manifest(folder, files)
+    _check_libraries(folder, manifest, accepted or {})
     smoke = np.load(io.BytesIO(_verified(folder, SMOKE, files)), allow_pickle=False)
     estimator = joblib.load(io.BytesIO(_verified(folder, MODEL, files)))
     return Contents(estimator, manifest, smoke["X"], smoke["scores"])
+
+
+def load_manifest(folder: Path, files: Mapping[str, str]) -> dict[str, Any]:
+    """Read the manifest of a version; see `load` for what is checked."""
+    manifest: dict[str, Any] = orjson.loads(_verified(folder, MANIFEST, files))
+    return manifest
 
 
 def load_reference(folder: Path, files: Mapping[str, str]) -> dict[str, NDArray[Any]]:
@@ -169,12 +177,13 @@ def _verified(folder: Path, name: str, files: Mapping[str, str]) -> bytes:
     return content
 
 
-def _check_libraries(folder: Path, manifest: Mapping[str, Any]) -> None:
+def _check_libraries(folder: Path, manifest: Mapping[str, Any], accepted: Mapping[str, str]) -> None:
     fitted = manifest["libraries"]["scikit-learn"]
-    if fitted != sklearn.__version__:
+    if sklearn.__version__ not in {fitted, accepted.get("scikit-learn")}:
         raise errors.ArtifactCorrupt(
-            f"Version {folder.name} was fitted with scikit-learn {fitted}, here is {sklearn.__version__}. "
-            "Install that release, or retrain."
+            f"Version {folder.name} was fitted with scikit-learn {fitted}, here is {sklearn.__version__}. Install that "
+            f"release, or retrain (POST /retraining/jobs), or run: flask mlpipe accept-versions {folder.name}, which "
+            "tries it under the present one and keeps your decision."
         )
 
 

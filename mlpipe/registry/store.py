@@ -13,6 +13,10 @@ from mlpipe.registry.tables import deployments, model_versions
 MAX_VERSION = 2**31 - 1
 """Largest number that the column holds; PostgreSQL refuses to compare it with a larger one."""
 
+REGISTERED, PROPOSED, SUPERSEDED = "registered", "proposed", "superseded"
+REJECTED, PRUNED = "rejected", "pruned"
+"""States that are stored; `active`, `retired` and `rolled_back` follow from the stretches of serving."""
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -32,6 +36,8 @@ class Version:
     files: dict[str, str]
     last_batch: int
     last_label: int
+    state: str = REGISTERED
+    accepted: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +56,33 @@ def active(connection: sa.Connection, *, for_update: bool = False) -> Active | N
     return None if row is None else Active(row.id, row.model_version, row.since)
 
 
-def get(connection: sa.Connection, version: int) -> Version | None:
-    """Return one version."""
+def get(connection: sa.Connection, version: int, *, for_update: bool = False) -> Version | None:
+    """Return one version; `for_update` holds its row until the transaction ends."""
     if not 0 < version <= MAX_VERSION:
         return None
-    row = connection.execute(sa.select(model_versions).where(model_versions.c.version == version)).first()
+    query = sa.select(model_versions).where(model_versions.c.version == version)
+    row = connection.execute(query.with_for_update() if for_update else query).first()
     return None if row is None else Version(**row._mapping)
+
+
+def in_state(connection: sa.Connection, state: str) -> list[int]:
+    """Return the numbers of the versions in a stored state, newest first."""
+    query = sa.select(model_versions.c.version).where(model_versions.c.state == state)
+    return list(connection.execute(query.order_by(model_versions.c.version.desc())).scalars())
+
+
+def set_state(connection: sa.Connection, version: int, state: str, *, among: tuple[str, ...] | None = None) -> bool:
+    """Write a version's state, if it is among these; say whether it was."""
+    update = sa.update(model_versions).where(model_versions.c.version == version)
+    if among is not None:
+        update = update.where(model_versions.c.state.in_(among))
+    return connection.execute(update.values(state=state)).rowcount == 1
+
+
+def accept(connection: sa.Connection, version: int, accepted: dict[str, str]) -> None:
+    """Write under which other library versions a version may be loaded."""
+    update = sa.update(model_versions).where(model_versions.c.version == version)
+    connection.execute(update.values(accepted=accepted))
 
 
 def page(connection: sa.Connection, *, limit: int, before: int | None = None) -> list[Version]:
@@ -69,6 +96,18 @@ def page(connection: sa.Connection, *, limit: int, before: int | None = None) ->
 def numbers(connection: sa.Connection) -> set[int]:
     """Return the numbers of all versions."""
     return set(connection.execute(sa.select(model_versions.c.version)).scalars())
+
+
+def with_files(connection: sa.Connection) -> list[int]:
+    """Return the numbers of the versions that are not pruned, oldest first."""
+    query = sa.select(model_versions.c.version).where(model_versions.c.state != PRUNED)
+    return list(connection.execute(query.order_by(model_versions.c.version)).scalars())
+
+
+def hold(connection: sa.Connection, numbers: set[int]) -> None:
+    """Hold the rows of versions until the transaction ends."""
+    query = sa.select(model_versions.c.version).where(model_versions.c.version.in_(numbers))
+    connection.execute(query.order_by(model_versions.c.version).with_for_update()).all()
 
 
 def next_number(connection: sa.Connection) -> int:
@@ -133,6 +172,12 @@ def history(connection: sa.Connection, *, limit: int, before: int | None = None)
     if before is not None:
         query = query.where(deployments.c.id < before)
     return list(connection.execute(query))
+
+
+def stretches_of(connection: sa.Connection, version: int) -> list[sa.Row[Any]]:
+    """Return the stretches of serving of one version, oldest first."""
+    query = sa.select(deployments).where(deployments.c.model_version == version)
+    return list(connection.execute(query.order_by(deployments.c.id)))
 
 
 def stretches(connection: sa.Connection, *, since_us: int, until_us: int) -> list[sa.Row[Any]]:

@@ -58,7 +58,7 @@ def write_task(
     holdout: NDArray[np.bool_],
     task: str,
     parameters: fit.Parameters,
-    champion: tuple[Path, dict[str, str]] | None,
+    champion: tuple[Path, dict[str, str], dict[str, str] | None] | None,
 ) -> None:
     """Lay out the work folder of a fit.
 
@@ -74,13 +74,13 @@ def write_task(
         Kind of the forest.
     parameters : fit.Parameters
         Trees, depth, seed.
-    champion : (Path, dict) or None
-        Folder and digests of the version to compare with.
+    champion : (Path, dict, dict or None) or None
+        Folder, digests and accepted library versions of the version to compare with.
     """
     artifacts.dump_arrays({"X": X, "y": y, "holdout": holdout}, work / WINDOW)
     spec: dict[str, Any] = {"task": task, "parameters": asdict(parameters), "champion": None}
     if champion is not None:
-        spec["champion"] = {"folder": str(champion[0]), "files": champion[1]}
+        spec["champion"] = {"folder": str(champion[0]), "files": champion[1], "accepted": champion[2]}
     (work / TASK).write_bytes(orjson.dumps(spec))
 
 
@@ -188,7 +188,7 @@ def main(work: Path, memory_mb: int) -> None:
 def _champion_scores(champion: dict[str, Any], X: Floats) -> dict[str, Any]:
     """Score the champion, or say why it cannot be: a damaged model must not keep a new one from being made."""
     try:
-        kept = artifacts.load(Path(champion["folder"]), champion["files"])
+        kept = artifacts.load(Path(champion["folder"]), champion["files"], accepted=champion["accepted"])
     except errors.ArtifactCorrupt as fault:
         return {"champion_fault": np.array(fault.detail)}
     return _scores("champion", kept.estimator, X)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from mlpipe import clock, db
 from mlpipe.drift import stored
 from mlpipe.jobs import ledger
 from mlpipe.jobs import store as jobs
-from mlpipe.registry import artifacts
+from mlpipe.prediction import champion as champions
+from mlpipe.registry import artifacts, proposals, pruning, rollout
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
 from mlpipe.retraining import child, fit, plan
@@ -69,7 +71,10 @@ def publish(
     Raises
     ------
     errors.DeployConflict, errors.NotComparable
-        Another version was activated meanwhile, or the target has changed; nothing was registered.
+        Another version was activated meanwhile, or the target has changed; nothing was registered (or the version is
+        registered and does not serve, if that came while the workers prepared it).
+    errors.DeployFailed
+        A worker cannot serve the version, which is registered; what served goes on serving.
     """
     parameters = asdict(of_settings(settings)) | {"classes": planned.classes}
     lineage = plan.lineage(planned)
@@ -94,7 +99,10 @@ def publish(
         last_label=planned.last_label,
     )
     artifacts.publish(work, registry.folder(settings.models_folder, number))
-    return version if _register(version, job, planned, result, holder=holder) else None
+    if not _register(version, job, planned, result, settings=settings, holder=holder):
+        return None
+    pruning.prune(settings.models_folder, keep=settings.keep_versions)
+    return version
 
 
 def of_settings(settings: Settings) -> fit.Parameters:
@@ -141,8 +149,11 @@ def _reference(planned: plan.Plan, scores: dict[str, NDArray[Any]], settings: Se
     return rows | stored.pack(stored.prepare(rows, planned.classes, planned.schema.columns, made), made)
 
 
-def _register(version: versions.Version, job: jobs.Job, planned: plan.Plan, result: Result, *, holder: str) -> bool:
-    sentence = f"Version {version.version} was promoted. {result.why}"
+def _register(
+    version: versions.Version, job: jobs.Job, planned: plan.Plan, result: Result, *, settings: Settings, holder: str
+) -> bool:
+    """Register a version, and deploy or propose it; False when the job has gone to another process."""
+    keep = _Kept(job, holder, settings)
     told = {
         "version": version.version,
         "last_batch": version.last_batch,
@@ -150,14 +161,58 @@ def _register(version: versions.Version, job: jobs.Job, planned: plan.Plan, resu
         "metrics": result.metrics,
         "verdict": result.verdict,
     }
-    with db.transaction() as connection:
-        if not jobs.finish(
-            connection, job.id, holder, state="done", outcome="promoted", sentence=sentence, result=told
-        ):
-            return False
+
+    def begin(connection: db.Connection) -> None:
+        keep.prolong(connection)
         plan.still_holds(connection, planned)
-        versions.add(connection, version)
+
+    def finish(connection: db.Connection, outcome: proposals.Outcome) -> None:
+        plan.still_holds(connection, planned)
+        word = _OUTCOMES[outcome]
+        sentence = f"Version {version.version} was {word}. {result.why}"
+        if not jobs.finish(connection, job.id, holder, state="done", outcome=word, sentence=sentence, result=told):
+            raise _Lost
         ledger.record(connection, "verdict", sentence, job_id=job.id, model_version=version.version, evidence=told)
-        reason = f"{job.reason} {result.why}"
-        registry.deploy(connection, version.version, by="retraining", reason=reason, job_id=job.id)
+
+    trial = champions.Champion(settings.models_folder)
+    terms = rollout.Terms(look=trial.prepare, wait_s=settings.deploy_limit_s, meanwhile=keep)
+    try:
+        proposals.offer(
+            version,
+            reason=f"{job.reason} {result.why}",
+            configured=settings.deploy,
+            terms=terms,
+            begin=begin,
+            finish=finish,
+        )
+    except _Lost:
+        return False
     return True
+
+
+_OUTCOMES: dict[proposals.Outcome, str] = {"deployed": "promoted", "proposed": "proposed"}
+
+
+class _Lost(Exception):
+    """The job belongs to another process by now."""
+
+
+class _Kept:
+    """Keeps the lease of a job while the workers prepare its version."""
+
+    def __init__(self, job: jobs.Job, holder: str, settings: Settings) -> None:
+        self._job, self._holder = job.id, holder
+        self._lease_us = int(max(settings.lease_s, 3 * child.BEAT_S) * clock.MICROSECONDS)
+        self._next = 0.0
+
+    def __call__(self) -> None:
+        if time.monotonic() >= self._next:
+            with db.transaction(durability="process") as connection:
+                self.prolong(connection)
+
+    def prolong(self, connection: db.Connection) -> None:
+        until = clock.now_us() + self._lease_us
+        asked = jobs.beat(connection, self._job, self._holder, lease_until=until, step="deploy")
+        if asked is not False:
+            raise _Lost if asked is None else child.Cancelled
+        self._next = time.monotonic() + child.BEAT_S

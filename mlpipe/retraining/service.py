@@ -30,7 +30,7 @@ WORK = ".fit-"
 PATIENCE = 15
 """Quiet times after which a stream that is never quiet has waited long enough for its first model."""
 
-TRAINED = ("promoted", "rejected", "failed")
+TRAINED = ("promoted", "proposed", "rejected", "failed")
 """Outcomes after which only labels that came since count as new."""
 
 
@@ -86,7 +86,7 @@ def ask_for_first(settings: Settings) -> bool:
     After a try that failed or was cancelled it asks again only when another batch has come.
     """
     with db.reading() as connection:
-        if versions.active(connection) is not None:
+        if versions.active(connection) is not None or versions.in_state(connection, versions.PROPOSED):
             return False
         newest, _, received_at = features.newest_marks(connection)
         began_at = features.began_at(connection)
@@ -246,7 +246,9 @@ def _fit(work: Path, planned: plan.Plan, settings: Settings, beat: Callable[[], 
         holdout=planned.holdout,
         task=planned.schema.target.task or "classification",
         parameters=publish.of_settings(settings),
-        champion=(registry.folder(settings.models_folder, champion.version), champion.files) if champion else None,
+        champion=(registry.folder(settings.models_folder, champion.version), champion.files, champion.accepted)
+        if champion
+        else None,
     )
     scores = child.run(work, timeout_s=settings.fit_timeout_s, memory_mb=settings.fit_memory_mb, beat=beat)
     y = planned.samples.y[planned.holdout]
@@ -289,7 +291,7 @@ def _decide(
     if version is None:
         logger.warning("another process has taken over the job; this one registered nothing")
     else:
-        logger.info("version %s was promoted. %s", version.version, result.why)
+        logger.info("version %s passed the gate. %s", version.version, result.why)
 
 
 # Ending ---------------------------------------------------------------------------------------------------------

@@ -19,6 +19,12 @@ from mlpipe.schema.table import Table
 MAX_REASON = 500
 """Characters of a reason that a person gives."""
 
+MAX_NOTE = 10_000
+"""Characters of a note about a version."""
+
+MAX_NAME = 80
+"""Characters of a person's name."""
+
 _BATCH = {"features", "records", "labels", "batch_id", "feature_names", "event_times", "row_ids"}
 _SAMPLE = {"features", "record", "label", "event_time", "row_id"}
 _PREDICT = {"features", "records", "version"}
@@ -261,3 +267,45 @@ def decode_reason(body: bytes) -> str | None:
         detail = f"reason is {faults.a_value(reason)}; expected one line of at most {MAX_REASON} characters."
         faults.refuse("/reason", "not_a_text", detail)
     return reason.strip() or None
+
+
+def decode_alias(body: bytes) -> int:
+    """Return the version that an alias is to stand for.
+
+    Raises
+    ------
+    errors.MalformedBody, errors.SchemaViolation
+        The body is something else.
+
+    Examples
+    --------
+    >>> decode_alias(b'{"version": 3}')
+    3
+    """
+    version = sides.positive(reading.members(reading.loads(body), {"version"}).get("version"), "version")
+    if version is None:
+        faults.refuse("/version", "missing_member", "The body has no version; send the number of one.")
+    return version
+
+
+def decode_note(body: bytes) -> tuple[str, str]:
+    """Return what somebody writes about a version, and who.
+
+    Raises
+    ------
+    errors.MalformedBody, errors.SchemaViolation
+        The body is something else.
+
+    Examples
+    --------
+    >>> decode_note(b'{"note": "Trained before the sensor was changed.", "by": "Ada"}')
+    ('Trained before the sensor was changed.', 'Ada')
+    """
+    read = reading.members(reading.loads(body), {"note", "by"})
+    note, by = read.get("note"), read.get("by", "api")
+    if not isinstance(note, str) or not note.strip() or len(note) > MAX_NOTE or "\0" in note:
+        detail = f"note is {faults.a_value(note)}; expected a text of at most {MAX_NOTE:,} characters."
+        faults.refuse("/note", "not_a_text", detail)
+    if not isinstance(by, str) or not by.strip() or len(by) > MAX_NAME or not by.isprintable():
+        faults.refuse("/by", "not_a_text", f"by is {faults.a_value(by)}; expected a name of at most {MAX_NAME}.")
+    return note.strip(), by.strip()

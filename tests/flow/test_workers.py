@@ -121,3 +121,32 @@ def test_a_stopped_server_ends_well_and_gives_the_lead_back(server: Server) -> N
     assert server.stop() == 0
     server.start(MLPIPE_LEASE_S="60")
     wait_for(lambda: leader(server), seconds=10)
+
+
+def test_a_version_that_cannot_be_loaded_never_serves(server: Server, rng: np.random.Generator) -> None:
+    server.start(**FOUR)
+    wait_for(lambda: len(streams.serving(server)) == 4)
+    two_versions(server, rng)
+    (server.home / "models" / "1" / "model.joblib").write_bytes(b"")
+    with Callers(server) as callers:
+        time.sleep(0.5)
+        answer = server.post("/models/1/activate")
+        time.sleep(WITHIN_S)
+    assert (answer.status_code, answer.json()["code"]) == (409, "deploy_failed")
+    assert callers.failures == []
+    assert {version for _, version in callers.versions} == {2}
+    assert server.active() == 2
+    assert "deploy_failed" in {item["kind"] for item in server.get("/incidents?state=open").json()["items"]}
+    assert [item["version"] for item in server.get("/models/history").json()["items"]] == [2, 1]
+
+
+def test_a_worker_that_was_killed_holds_up_no_deploy(server: Server, rng: np.random.Generator) -> None:
+    server.start(**FOUR)
+    wait_for(lambda: len(streams.serving(server)) == 4)
+    two_versions(server, rng)
+    workers = server.get("/workers").json()["items"]
+    os.kill(next(worker["pid"] for worker in workers if not worker["leads"]), signal.SIGKILL)
+    began = time.monotonic()
+    server.post("/models/1/activate").raise_for_status()
+    assert time.monotonic() - began < 15
+    assert server.active() == 1

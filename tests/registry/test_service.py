@@ -136,7 +136,7 @@ def test_routes_tell_what_serves(versions: Flask, served: FlaskClient) -> None:
     assert [(item["version"], item["state"]) for item in found["items"]] == [
         (3, "registered"),
         (2, "active"),
-        (1, "registered"),
+        (1, "retired"),
     ]
     assert served.get("/models/history").json["items"][0]["reason"] == "A try."
 
