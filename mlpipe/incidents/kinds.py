@@ -24,9 +24,13 @@ class Kind:
 QUALITY = "quality"
 """Kind of the incident that is about one version's answers, and over when another serves."""
 
+USELESS = "retraining_useless"
+"""Kind of the incident that retrainings go on without getting rid of what asks for them."""
+
 KINDS = {
     "drift": Kind("Drift", degrades=False),  # mlpipe acts on it by itself; if that fails, `retraining` says so
     QUALITY: Kind("The answers have become worse"),
+    USELESS: Kind("Retraining does not help"),
     "model_load": Kind("A version cannot be loaded"),
     "checks_silent": Kind("Drift is not watched"),
     "predictions_silent": Kind("Predictions have stopped"),
