@@ -170,8 +170,10 @@ def _ask(one: triggers.Due, age: triggers.Age) -> None:
     with db.transaction() as connection:
         if one.trigger == "cron":
             slot = (age.cron_at or 0) // clock.MICROSECONDS
-            if jobs.enqueue(connection, CALENDAR, one.sentence, slot=slot) is None:
+            used = jobs.enqueue(connection, CALENDAR, one.sentence, slot=slot, holder=CALENDAR)
+            if used is None:
                 return  # another worker has used this time
+            jobs.finish(connection, used, CALENDAR, state="done", outcome="asked", sentence=one.sentence)
         because = one.sentence[0].lower() + one.sentence[1:]
         asking.ask(connection, one.sentence, trigger=one.trigger, because=because, evidence=evidence)
 
