@@ -5,6 +5,7 @@ A command never leads and never migrates: it works beside a server, or while the
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ from flask.cli import AppGroup
 from mlpipe import db, errors, settings, web
 from mlpipe.drift import backtest
 from mlpipe.drift import routes as drift
+from mlpipe.retraining import lineage
 from mlpipe.schema import backtest as rehearsals
 from mlpipe.schema import times
 
@@ -127,6 +129,20 @@ def run_backtest(since: int | None, until: int | None, as_json: bool, **changes:
     for note in told["notes"]:
         click.echo(f"Note: {note}")
     click.echo(backtest.sentence(told))
+
+
+@commands.command("reproduce")
+@click.argument("version", type=int)
+@as_json
+def reproduce(version: int, as_json: bool) -> None:
+    """Train a version again on its very rows and compare; exit code 1 where anything differs."""
+    told = lineage.reproduce(version, web.settings())
+    if as_json:
+        _print_json(dataclasses.asdict(told))
+    else:
+        click.echo(told.sentence)
+    if not (told.data_equal and told.predictions_equal):
+        click.get_current_context().exit(1)
 
 
 def _progress(done: int, total: int) -> None:

@@ -85,6 +85,12 @@ def newest(connection: sa.Connection, kinds: tuple[str, ...], *, until_us: int, 
     return connection.execute(query.order_by(ledger.c.id.desc()).limit(1)).first()
 
 
+def versions(connection: sa.Connection, kind: str, *, incident_id: int) -> set[int]:
+    """Return the versions that decisions of a kind within an incident are about."""
+    query = sa.select(ledger.c.model_version).where(ledger.c.incident_id == incident_id, ledger.c.kind == kind)
+    return {version for version in connection.execute(query.distinct()).scalars() if version is not None}
+
+
 def chain(connection: sa.Connection, ids: dict[str, set[int]], *, limit: int) -> list[sa.Row[Any]]:
     """Return the newest decisions that carry one of these ids (column name -> values), oldest first."""
     named = [ledger.c[name].in_(sorted(values)) for name, values in ids.items() if values]

@@ -269,18 +269,17 @@ def _tries(connection: db.Connection, settings: Settings) -> list[triggers.Try]:
     """Return the newest retrainings that were carried out, newest first."""
     limit = max(settings.retrain_budget, settings.retrain_useless + triggers.MAX_DOUBLINGS)
     drift = next((row for row in incidents.open_ones(connection) if row.kind == DRIFT), None)
-    return [_try(job, drift) for job in jobs.ended(connection, KIND, outcomes=TRAINED, limit=limit)]
+    seen = ledger.versions(connection, DRIFT, incident_id=drift.id) if drift is not None else set()
+    return [_try(job, drift, seen) for job in jobs.ended(connection, KIND, outcomes=TRAINED, limit=limit)]
 
 
-def _try(job: jobs.Job, drift: Any | None) -> triggers.Try:
+def _try(job: jobs.Job, drift: Any | None, seen: set[int]) -> triggers.Try:
     ended = job.finished_at or job.created_at
-    low = ((job.result or {}).get("verdict") or {}).get("low")
-    return triggers.Try(
-        ended_at=ended,
-        promoted=job.outcome == "promoted",
-        gained=low is None or low > 0,
-        unresolved=drift.id if drift is not None and drift.opened_at <= ended else None,
-    )
+    promoted = job.outcome == "promoted"
+    if drift is None or drift.opened_at > ended:
+        return triggers.Try(ended_at=ended, promoted=promoted)
+    goes_on = (job.result or {}).get("version") in seen
+    return triggers.Try(ended_at=ended, promoted=promoted, drift="goes_on" if goes_on else "unseen")
 
 
 def _in_vain(connection: db.Connection, settings: Settings) -> bool:
@@ -288,9 +287,10 @@ def _in_vain(connection: db.Connection, settings: Settings) -> bool:
 
 
 def _over(connection: db.Connection, settings: Settings) -> str | None:
-    """Say why the incident of useless retrainings is over, or None while it goes on."""
-    if not _in_vain(connection, settings):
-        return "A retraining has helped."
+    """Say why the incident of useless retrainings is over, or None while it goes on or is not known yet."""
     if not {row.kind for row in incidents.open_ones(connection)} & {DRIFT, kinds.QUALITY}:
         return "What had asked for retrainings is over."
+    tries = _tries(connection, settings)
+    if tries and triggers.helped(tries[0]) and tries[0].drift == "over":
+        return "A retraining has helped."
     return None

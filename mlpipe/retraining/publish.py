@@ -16,7 +16,7 @@ from mlpipe.jobs import store as jobs
 from mlpipe.registry import artifacts
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
-from mlpipe.retraining import child, fit, plan
+from mlpipe.retraining import child, fit, plan, provenance
 from mlpipe.settings import Settings
 
 
@@ -72,7 +72,7 @@ def publish(
         Another version was activated meanwhile, or the target has changed; nothing was registered.
     """
     parameters = asdict(of_settings(settings)) | {"classes": planned.classes}
-    lineage = plan.lineage(planned)
+    lineage = plan.lineage(planned) | {"settings": provenance.settings(settings)}
     _lay_out(work, job, planned, result, described={"parameters": parameters, "lineage": lineage}, settings=settings)
     files = artifacts.digests(work)
     with db.reading() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -9,10 +10,12 @@ from flask import Blueprint, Response
 
 from mlpipe import clock, db, errors, web
 from mlpipe.jobs import store as jobs
-from mlpipe.retraining import asking
+from mlpipe.retraining import asking, lineage
 from mlpipe.schema import messages
 
 blueprint = Blueprint("retraining", __name__)
+
+SAMPLE_ID = re.compile(r"([0-9]{1,18})-([0-9]{1,9})")
 
 
 @blueprint.post("/retraining/jobs")
@@ -42,6 +45,22 @@ def get_job(job_id: int) -> Response:
 def post_cancel(job_id: int) -> Response:
     """Cancel a job that waits, or ask the one that runs to stop."""
     return web.answer(_shown(asking.cancel(job_id)), 202)
+
+
+@blueprint.get("/retraining/versions/<int:version>/rows")
+def get_rows(version: int) -> Response:
+    """Return the rows that a version was trained on."""
+    found = lineage.rows(version, after=web.cursor() or 0, limit=web.one_more())
+    return web.answer(web.listing(found, show=lambda row: row, key=lambda row: row["place"]))
+
+
+@blueprint.get("/features/samples/<sample_id>/versions")
+def get_versions_of(sample_id: str) -> Response:
+    """Return the versions that were trained on a row."""
+    found = SAMPLE_ID.fullmatch(sample_id)
+    if found is None:
+        raise errors.NotFound(f"{errors.quoted(sample_id)} is no sample id; one looks like 12-0.")
+    return web.answer(lineage.versions_of(int(found[1]), int(found[2])))
 
 
 def _job(job_id: int) -> jobs.Job:

@@ -51,9 +51,9 @@ def by_drift(report: int = 7, incident: int = 3) -> tuple[jobs.Job, bool]:
         return jobs_asking.ask(connection, "Drift: x moved.", trigger="drift", because="x moved.", evidence=evidence)
 
 
-def ended(outcome: str, at: int, *, low: float = -1.0) -> None:
+def ended(outcome: str, at: int, *, version: int = 1) -> None:
     """Write a retraining that was carried out, without carrying it out."""
-    result = {"last_batch": 0, "last_label": 0, "verdict": {"low": low}}
+    result = {"last_batch": 0, "last_label": 0, "version": version}
     with db.transaction() as connection:
         job = jobs.enqueue(connection, asking.KIND, "", holder="t")
         assert job is not None
@@ -186,7 +186,7 @@ def test_a_job_that_waits_says_why_and_until_when(served: FlaskClient, trained_s
     assert newest().state == "waiting_for_labels"
 
 
-def test_useless_retrainings_open_one_incident_and_one_that_helps_closes_it(
+def test_useless_retrainings_open_one_incident_and_the_end_of_the_drift_closes_it(
     served: FlaskClient, trained_settings: Settings, time: Time
 ) -> None:
     open_incident()
@@ -200,25 +200,46 @@ def test_useless_retrainings_open_one_incident_and_one_that_helps_closes_it(
     (useless,) = incidents_of(served, "retraining_useless")
     assert (useless["state"], useless["times"]) == ("open", 1)
     assert "None of the last 3 retrainings" in useless["sentence"]
-    asking.cancel(newest().id)
-    ended("promoted", time.us, low=0.01)
-    asking.hold_up(trained_settings)
-    (useless,) = incidents_of(served, "retraining_useless")
-    assert useless["state"] == "resolved"
-    assert "A retraining has helped." in sentences(served, "incident")[0]
-
-
-def test_the_incident_is_over_when_the_drift_is(served: FlaskClient, trained_settings: Settings, time: Time) -> None:
-    open_incident()
-    for _ in range(3):
-        ended("promoted", time.us)
-    by_drift()
-    service.run_next(trained_settings, holder="t")
-    assert incidents_of(served, "retraining_useless")[0]["state"] == "open"
     with db.transaction() as connection:
         incidents.resolve(connection, "drift", "it moved back")
     asking.hold_up(trained_settings)
     assert incidents_of(served, "retraining_useless")[0]["state"] == "resolved"
+    assert "What had asked for retrainings is over." in sentences(served, "incident")[0]
+
+
+def test_a_promotion_closes_the_incident_only_when_its_drift_is_over(
+    served: FlaskClient, trained_settings: Settings, time: Time
+) -> None:
+    open_incident()
+    open_incident("quality")
+    for _ in range(3):
+        ended("rejected", time.us)
+    by_drift()
+    service.run_next(trained_settings, holder="t")
+    asking.cancel(newest().id)
+    ended("promoted", time.us, version=2)
+    asking.hold_up(trained_settings)
+    assert incidents_of(served, "retraining_useless")[0]["state"] == "open"
+    with db.transaction() as connection:
+        incidents.resolve(connection, "drift", "it is learned")
+    asking.hold_up(trained_settings)
+    assert "A retraining has helped." in sentences(served, "incident")[0]
+
+
+def test_promotions_count_as_useless_once_checks_of_their_versions_say_drift(
+    served: FlaskClient, trained_settings: Settings, time: Time
+) -> None:
+    open_incident()
+    with db.reading() as connection:
+        drift_id = incidents.open_id(connection, "drift")
+    for version in (2, 3, 4):
+        ended("promoted", time.us, version=version)
+    by_drift()
+    with db.transaction() as connection:
+        for version in (2, 3, 4):
+            ledger.record(connection, "drift", "still", model_version=version, incident_id=drift_id)
+    service.run_next(trained_settings, holder="t")
+    assert served.get(f"/retraining/jobs/{newest().id}").json["waits"]["for"] == "back_off"
 
 
 def test_in_quiet_times_retrainings_that_are_not_needed_are_no_incident(

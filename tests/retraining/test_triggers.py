@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from mlpipe import errors, settings
@@ -120,16 +122,12 @@ def test_one_that_helps_ends_the_pause() -> None:
     assert triggers.hold(DRIFT, tries, QUIET, now=1) is None
 
 
-def test_a_promotion_under_a_drift_that_goes_on_is_use_to_others_alone_and_only_with_a_gain() -> None:
-    gained = [Try(ended_at=0, promoted=True, gained=True, unresolved=4)] * 3
-    luck = [Try(ended_at=0, promoted=True, gained=False, unresolved=4)] * 3
-    assert triggers.hold(DRIFT, gained, QUIET, now=1) is not None
-    assert triggers.hold(DRIFT | {"age"}, gained, QUIET, now=1) is None
-    assert triggers.hold(DRIFT | {"age"}, luck, QUIET, now=1) is not None
+def test_a_promotion_is_of_no_use_when_a_check_of_its_version_says_drift_still() -> None:
+    def held(drift: Literal["over", "goes_on", "unseen"]) -> bool:
+        tries = [Try(ended_at=0, promoted=True, drift=drift)] * 3
+        return triggers.hold(frozenset({"drift", "age"}), tries, QUIET, now=1) is not None
 
-
-def test_when_the_drift_is_over_its_promotions_were_of_use() -> None:
-    assert triggers.hold(DRIFT, [Try(ended_at=0, promoted=True, gained=False)] * 3, QUIET, now=1) is None
+    assert (held("goes_on"), held("unseen"), held("over")) == (True, False, False)
 
 
 def test_rows_that_cannot_be_trained_on_are_looked_at_again() -> None:
