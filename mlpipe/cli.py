@@ -20,6 +20,7 @@ from mlpipe.drift import backtest
 from mlpipe.drift import routes as drift
 from mlpipe.prediction import champion
 from mlpipe.registry import artifacts, audit
+from mlpipe.retraining import lineage
 from mlpipe.schema import backtest as rehearsals
 from mlpipe.schema import times
 
@@ -131,6 +132,20 @@ def run_backtest(since: int | None, until: int | None, as_json: bool, **changes:
     for note in told["notes"]:
         click.echo(f"Note: {note}")
     click.echo(backtest.sentence(told))
+
+
+@commands.command("reproduce")
+@click.argument("version", type=int)
+@as_json
+def reproduce(version: int, as_json: bool) -> None:
+    """Train a version again on its very rows and compare; exit code 1 where anything differs."""
+    told = lineage.reproduce(version, web.settings())
+    if as_json:
+        _print_json(dataclasses.asdict(told))
+    else:
+        click.echo(told.sentence)
+    if not (told.data_equal and told.predictions_equal):
+        click.get_current_context().exit(1)
 
 
 def _progress(done: int, total: int) -> None:

@@ -25,6 +25,7 @@ from mlpipe.incidents import sending
 from mlpipe.jobs import service as jobs
 from mlpipe.prediction import feedback
 from mlpipe.prediction import routes as prediction_routes
+from mlpipe.retraining import asking
 from mlpipe.retraining import service as retraining
 from mlpipe.settings import Settings
 
@@ -155,9 +156,10 @@ class Background:
             drift.run_slot(self._monitor, self._settings, slot=slot, holder=self.worker)
 
     def retrain(self) -> None:
-        """Ask for the first model when it is due, and run the next retraining."""
+        """Ask for the first model or for another one when it is due, and run the next retraining."""
         if self._leads.is_set():
-            retraining.ask_for_first(self._settings)
+            asking.ask_for_first(self._settings)
+            asking.ask_if_due(self._settings)
             retraining.run_next(self._settings, holder=self.worker, stopping=self._stopping.is_set)
 
     def sweep(self) -> None:

@@ -22,6 +22,7 @@ from mlpipe.app import create_app
 from mlpipe.prediction.champion import Champion
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
+from mlpipe.retraining import asking
 from mlpipe.retraining import service as retraining
 from mlpipe.settings import Settings
 from tests import postgresql
@@ -46,7 +47,7 @@ def ingest(client: FlaskClient, n: int, rng: np.random.Generator, **members: Any
 
 def train(app: Flask, settings: Settings) -> None:
     """Train the first model and load it."""
-    assert retraining.ask_for_first(settings)
+    assert asking.ask_for_first(settings)
     job = retraining.run_next(settings, holder="t")
     assert job is not None
     assert champion(app).refresh()

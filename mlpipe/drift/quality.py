@@ -15,8 +15,7 @@ from mlpipe import clock, db, errors
 from mlpipe.drift import bands, drop, estimate, hours, store
 from mlpipe.incidents import kinds
 from mlpipe.incidents import store as incidents
-from mlpipe.jobs import ledger
-from mlpipe.jobs import store as jobs
+from mlpipe.jobs import asking, ledger
 from mlpipe.prediction import labelled as log
 from mlpipe.registry import artifacts
 from mlpipe.registry import service as registry
@@ -286,17 +285,24 @@ def keep(connection: db.Connection, found: Finding) -> dict[str, Any]:
 
 
 def _act(connection: db.Connection, values: dict[str, Any], check: int) -> None:
+    """Open, update or close the incident, tell the ledger, and ask for a retraining."""
     version, sentence = values["model_version"], values["sentence"]
     evidence = {"quality_check": check, "model_version": version}
-    ledger.record(connection, f"quality_{values['verdict']}", sentence, evidence=evidence, model_version=version)
-    if values["verdict"] != "drop":
+    fell = values["verdict"] == "drop"
+    if fell:
+        incidents.open_or_update(connection, INCIDENT, sentence, evidence)
+    ids = {"model_version": version, "incident_id": incidents.open_id(connection, INCIDENT)}
+    ledger.record(connection, f"quality_{values['verdict']}", sentence, evidence=evidence, **ids)
+    if not fell:
         incidents.resolve(connection, INCIDENT, sentence)
         return
-    incidents.open_or_update(connection, INCIDENT, sentence, evidence)
-    job = jobs.enqueue(connection, "retraining", f"Quality: {sentence}", evidence=evidence)
-    if job is not None:
-        why = f"Retraining job {job} was asked for, because the answers have become worse: {sentence}"
-        ledger.record(connection, "trigger", why, evidence=evidence, job_id=job, model_version=version)
+    asking.ask(
+        connection,
+        f"Quality: {sentence}",
+        trigger="quality",
+        because=f"the answers have become worse: {sentence}",
+        evidence=evidence | {"incident": ids["incident_id"]},
+    )
 
 
 def waiting(sentence: str, last: Any = None) -> dict[str, Any]:

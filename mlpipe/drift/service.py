@@ -16,7 +16,7 @@ from mlpipe.drift import judging, quality, splitting, store
 from mlpipe.drift import report as reports
 from mlpipe.features import store as features
 from mlpipe.incidents import store as incidents
-from mlpipe.jobs import ledger
+from mlpipe.jobs import asking, ledger
 from mlpipe.jobs import store as jobs
 from mlpipe.prediction import store as predictions
 from mlpipe.registry import store as versions
@@ -176,10 +176,7 @@ def _store(
         if job_id is not None:
             _finish(connection, job_id, holder, report, report_id)
         if report_id is not None:
-            ledger.record(
-                connection, report.verdict, report.sentence, report_id=report_id, model_version=version, job_id=job_id
-            )
-            _act(connection, report, report_id, version)
+            _act(connection, report, report_id, version, job_id)
         said = quality.keep(connection, watched) if isinstance(watched, quality.Finding) else watched
         if report_id is not None:
             store.attach_quality(connection, report_id, said)
@@ -203,16 +200,25 @@ def _finish(connection: db.Connection, job_id: int, holder: str, report: reports
         raise errors.JobConflict("Another process has taken over this check; its report counts, not this one.")
 
 
-def _act(connection: db.Connection, report: reports.Report, report_id: int, version: int) -> None:
-    if report.verdict != "drift":
+def _act(connection: db.Connection, report: reports.Report, report_id: int, version: int, job_id: int | None) -> None:
+    """Open, update or close the incident, tell the ledger, and ask for a retraining."""
+    drifts = report.verdict == "drift"
+    evidence = {"report": report_id, "score": report.score, "model_version": version}
+    if drifts:
+        incidents.open_or_update(connection, INCIDENT, report.sentence, evidence)
+    incident = incidents.open_id(connection, INCIDENT)
+    ids = {"report_id": report_id, "model_version": version, "job_id": job_id, "incident_id": incident}
+    ledger.record(connection, report.verdict, report.sentence, evidence=None, fold=False, **ids)
+    if not drifts:
         incidents.resolve(connection, INCIDENT, report.sentence)
         return
-    evidence = {"report": report_id, "score": report.score, "model_version": version}
-    incidents.open_or_update(connection, INCIDENT, report.sentence, evidence)
-    job = jobs.enqueue(connection, "retraining", f"Drift: {report.sentence}", evidence=evidence)
-    if job is not None:
-        sentence = f"Retraining job {job} was asked for, because the traffic has moved: {report.sentence}"
-        ledger.record(connection, "trigger", sentence, job_id=job, report_id=report_id, model_version=version)
+    asking.ask(
+        connection,
+        f"Drift: {report.sentence}",
+        trigger="drift",
+        because=f"the traffic has moved: {report.sentence}",
+        evidence=evidence | {"incident": incident},
+    )
 
 
 def as_json(row: Any) -> dict[str, Any]:

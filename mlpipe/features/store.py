@@ -73,6 +73,8 @@ class Samples:
         Batch row and position; a sample's id is ``<row>-<position>``.
     label_ids : int64 (n,)
         Row of the first label where it came later than the sample, else 0. Corrections do not make a row new.
+    counted : int64 (n,)
+        Row of the label that counts, corrections included; 0 where it came with the sample.
     event_times : int64 (n,)
         Microseconds since 1970.
     """
@@ -81,6 +83,7 @@ class Samples:
     y: Floats
     ids: Ints
     label_ids: Ints
+    counted: Ints
     event_times: Ints
 
     def __len__(self) -> int:
@@ -291,8 +294,39 @@ def _labelled_batches(connection: sa.Connection, n: int, *, before: int | None, 
     return found
 
 
-def _read(connection: sa.Connection, batches: Sequence[int], *, known_at: int | None) -> Samples:
-    """Return all rows of these batches, in their order, with the labels known at a time."""
+def rows_of(connection: sa.Connection, places: Sequence[Sequence[int]], labels: Sequence[Sequence[int]]) -> Samples:
+    """Return rows exactly as a training has seen them.
+
+    Parameters
+    ----------
+    connection : Connection
+        A transaction.
+    places : sequence of (batch, first, last)
+        Stretches of positions within batches; further members are ignored.
+    labels : sequence of (first, last)
+        Stretches of `sample_labels` that counted; all later and corrected ones do not. Rows without a label then are
+        left out.
+    """
+    parts = []
+    for start in range(0, len(places), PAGE_BATCHES):
+        part = places[start : start + PAGE_BATCHES]
+        read = _read(connection, [place[0] for place in part], known_at=None, counted=labels)
+        wanted = np.zeros(len(read), dtype=bool)
+        for batch, first, last, *_ in part:
+            low, high = np.searchsorted(read.ids[:, 0], [batch, batch + 1])
+            wanted[low + first : min(high, low + last + 1)] = True
+        parts.append(read.take(wanted & ~np.isnan(read.y)))
+    return _join(parts)
+
+
+def _read(
+    connection: sa.Connection,
+    batches: Sequence[int],
+    *,
+    known_at: int | None,
+    counted: Sequence[Sequence[int]] | None = None,
+) -> Samples:
+    """Return all rows of these batches, in their order, with the labels known at a time, or with those that counted."""
     low, high = min(batches), max(batches)
     block = feature_batches.c
     query = sa.select(block.id, block.n_rows, block.features, block.labels, block.event_times, block.received_at).where(
@@ -304,10 +338,15 @@ def _read(connection: sa.Connection, batches: Sequence[int], *, known_at: int | 
     later = sa.select(sample_labels).where(sample_labels.c.batch.between(low, high)).order_by(sample_labels.c.id)
     if known_at is not None:
         later = later.where(sample_labels.c.received_at <= known_at)
+    firsts, lasts = np.array(counted or [(0, 0)], dtype=np.int64).T
     for label in connection.execute(later):
+        stretch = int(np.searchsorted(firsts, label.id, side="right")) - 1
+        if counted is not None and (stretch < 0 or label.id > lasts[stretch]):
+            continue
         if label.batch in starts:
             place = starts[label.batch] + label.position
             whole.y[place] = label.label
+            whole.counted[place] = label.id
             if label.first:
                 whole.label_ids[place] = label.id
     return whole
@@ -324,6 +363,7 @@ def _samples(row: Any) -> Samples:
         y=y,
         ids=np.column_stack((np.full(n, row.id, dtype=np.int64), np.arange(n, dtype=np.int64))),
         label_ids=np.zeros(n, dtype=np.int64),
+        counted=np.zeros(n, dtype=np.int64),
         event_times=times,
     )
 
@@ -331,9 +371,22 @@ def _samples(row: Any) -> Samples:
 def _join(parts: Sequence[Samples]) -> Samples:
     if not parts:
         empty = np.empty(0, dtype=np.int64)
-        return Samples(X=np.empty((0, 0)), y=np.empty(0), ids=empty.reshape(0, 2), label_ids=empty, event_times=empty)
+        return Samples(
+            X=np.empty((0, 0)),
+            y=np.empty(0),
+            ids=empty.reshape(0, 2),
+            label_ids=empty,
+            counted=empty,
+            event_times=empty,
+        )
     names = Samples.__dataclass_fields__
     return Samples(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def has(connection: sa.Connection, batch: int, position: int) -> bool:
+    """Say whether there is such a sample."""
+    n_rows = connection.execute(sa.select(feature_batches.c.n_rows).where(feature_batches.c.id == batch)).scalar()
+    return n_rows is not None and position < n_rows
 
 
 def newest(connection: sa.Connection, n: int) -> Samples:

@@ -27,9 +27,13 @@ QUALITY = "quality"
 DEPLOY_FAILED = "deploy_failed"
 """Kind of the incident of a deploy that was stopped, and over when one succeeds."""
 
+USELESS = "retraining_useless"
+"""Kind of the incident that retrainings go on without getting rid of what asks for them."""
+
 KINDS = {
     "drift": Kind("Drift", degrades=False),  # mlpipe acts on it by itself; if that fails, `retraining` says so
     QUALITY: Kind("The answers have become worse"),
+    USELESS: Kind("Retraining does not help"),
     "model_load": Kind("A version cannot be loaded"),
     DEPLOY_FAILED: Kind("A version was not deployed"),
     "checks_silent": Kind("Drift is not watched"),

@@ -63,7 +63,9 @@ def add_event(
     """Write a step of an incident's life, and the line of the ledger that goes with it."""
     values = {"incident_id": incident_id, "at": clock.now_us(), "event": event, "by": by, "note": note or None}
     connection.execute(sa.insert(incident_events).values(**values, pending=event in TOLD))
-    ledger.record(connection, "incident", sentence, evidence={"incident": incident_id, "event": event})
+    ledger.record(
+        connection, "incident", sentence, evidence={"incident": incident_id, "event": event}, incident_id=incident_id
+    )
 
 
 # Mutes ----------------------------------------------------------------------------------------------------------
@@ -105,6 +107,13 @@ def page(
     if state is not None:
         query = query.where(incidents.c.state == state)
     return list(connection.execute(query))
+
+
+def open_id(connection: sa.Connection, kind: str) -> int | None:
+    """Return the id of the open incident of a kind, or None."""
+    query = sa.select(incidents.c.id).where(incidents.c.kind == kind, incidents.c.state == "open")
+    found: int | None = connection.execute(query).scalar()
+    return found
 
 
 def open_ones(connection: sa.Connection) -> list[sa.Row[Any]]:

@@ -34,7 +34,7 @@ def record(
     evidence : dict, optional
         Figures behind the sentence.
     **ids
-        ``job_id``, ``report_id``, ``model_version``.
+        ``job_id``, ``report_id``, ``model_version``, ``incident_id``.
 
     Returns
     -------
@@ -53,12 +53,48 @@ def record(
 
 
 def entries(
-    connection: sa.Connection, *, limit: int, before: int | None = None, kind: str | None = None
+    connection: sa.Connection, *, limit: int, before: int | None = None, **only: str | int | None
 ) -> list[sa.Row[Any]]:
-    """Return decisions, newest first, older than the entry `before`."""
+    """Return decisions, newest first, older than the entry `before`.
+
+    Parameters
+    ----------
+    connection : Connection
+        A transaction.
+    limit : int
+        Most entries.
+    before : int, optional
+        Entry at which the page before ended.
+    **only
+        Values of ``kind``, ``job_id``, ``report_id``, ``model_version``, ``incident_id``; None keeps all.
+    """
     query = sa.select(ledger).order_by(ledger.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(ledger.c.id < before)
-    if kind is not None:
-        query = query.where(ledger.c.kind == kind)
+    for name, value in only.items():
+        if value is not None:
+            query = query.where(ledger.c[name] == value)
     return list(connection.execute(query))
+
+
+def newest(connection: sa.Connection, kinds: tuple[str, ...], *, until_us: int, job_id: int | None = None) -> Any:
+    """Return the newest entry of some kinds that had begun by a time, of one job or of any; None if there is none."""
+    query = sa.select(ledger).where(ledger.c.kind.in_(kinds), ledger.c.at <= until_us)
+    if job_id is not None:
+        query = query.where(ledger.c.job_id == job_id)
+    return connection.execute(query.order_by(ledger.c.id.desc()).limit(1)).first()
+
+
+def versions(connection: sa.Connection, kind: str, *, incident_id: int) -> set[int]:
+    """Return the versions that decisions of a kind within an incident are about."""
+    query = sa.select(ledger.c.model_version).where(ledger.c.incident_id == incident_id, ledger.c.kind == kind)
+    return {version for version in connection.execute(query.distinct()).scalars() if version is not None}
+
+
+def chain(connection: sa.Connection, ids: dict[str, set[int]], *, limit: int) -> list[sa.Row[Any]]:
+    """Return the newest decisions that carry one of these ids (column name -> values), oldest first."""
+    named = [ledger.c[name].in_(sorted(values)) for name, values in ids.items() if values]
+    if not named:
+        return []
+    query = sa.select(ledger).where(sa.or_(*named)).order_by(ledger.c.id.desc()).limit(limit)
+    return list(connection.execute(query))[::-1]

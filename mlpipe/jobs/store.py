@@ -37,6 +37,7 @@ class Job:
     result: dict[str, Any] | None = None
     holder: str | None = None
     cancel_asked: bool = False
+    not_before: int | None = None
 
 
 _FIELDS = [jobs.c[name] for name in Job.__dataclass_fields__]
@@ -99,16 +100,48 @@ def add_evidence(connection: sa.Connection, job: Job, evidence: dict[str, Any]) 
     connection.execute(update.values(evidence=job.evidence | evidence))
 
 
-def open_job(connection: sa.Connection, kind: str) -> Job | None:
-    """Return the oldest job of a kind that is not finished."""
+def open_job(connection: sa.Connection, kind: str, *, for_update: bool = False) -> Job | None:
+    """Return the oldest job of a kind that is not finished; `for_update` holds it until the transaction ends."""
     query = sa.select(*_FIELDS).where(jobs.c.kind == kind, jobs.c.state.in_(OPEN)).order_by(jobs.c.id).limit(1)
-    return _job(connection.execute(query).first())
+    return _job(connection.execute(query.with_for_update() if for_update else query).first())
+
+
+def hold(connection: sa.Connection, job_id: int, *, until_us: int, step: str, sentence: str) -> bool:
+    """Let a queued job wait until a time, and say what holds it up; False when it is no longer queued."""
+    queued = sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued")
+    values = {"not_before": until_us, "step": step, "sentence": sentence}
+    return connection.execute(queued.values(**values)).rowcount == 1
+
+
+def let_go(connection: sa.Connection, job_id: int) -> None:
+    """Let a queued job begin at once, whatever held it up."""
+    queued = sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued")
+    connection.execute(queued.values(not_before=None, step=None, sentence=None))
+
+
+def ended(connection: sa.Connection, kind: str, *, outcomes: tuple[str, ...], limit: int) -> list[Job]:
+    """Return the newest finished jobs of a kind with one of these outcomes, newest first."""
+    query = sa.select(*_FIELDS).where(jobs.c.kind == kind, jobs.c.outcome.in_(outcomes)).order_by(jobs.c.id.desc())
+    return [Job(**row._mapping) for row in connection.execute(query.limit(limit))]
 
 
 def last_job(connection: sa.Connection, kind: str, *, outcomes: tuple[str, ...]) -> Job | None:
     """Return the newest finished job of a kind with one of these outcomes."""
     query = sa.select(*_FIELDS).where(jobs.c.kind == kind, jobs.c.outcome.in_(outcomes)).order_by(jobs.c.id.desc())
     return _job(connection.execute(query.limit(1)).first())
+
+
+def newest_started(connection: sa.Connection, kind: str, *, until_us: int) -> Job | None:
+    """Return the newest job of a kind that had begun by a time and that was not put aside since."""
+    query = sa.select(*_FIELDS).where(jobs.c.kind == kind, jobs.c.started_at <= until_us, jobs.c.attempts > 0)
+    return _job(connection.execute(query.order_by(jobs.c.id.desc()).limit(1)).first())
+
+
+def open_at(connection: sa.Connection, kind: str, *, at: int) -> Job | None:
+    """Return the job of a kind that was not finished at a time."""
+    lasted = sa.or_(jobs.c.finished_at.is_(None), jobs.c.finished_at > at)
+    query = sa.select(*_FIELDS).where(jobs.c.kind == kind, jobs.c.created_at <= at, lasted)
+    return _job(connection.execute(query.order_by(jobs.c.id.desc()).limit(1)).first())
 
 
 def last_done_at(connection: sa.Connection, kind: str) -> int | None:
@@ -128,9 +161,10 @@ def claim(connection: sa.Connection, kind: str, holder: str, *, lease_until: int
     """
     now = clock.now_us()
     silent = sa.and_(jobs.c.state == "running", jobs.c.lease_until < now, jobs.c.attempts < MAX_ATTEMPTS)
+    due = sa.and_(jobs.c.state == "queued", sa.or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now))
     query = (
         sa.select(jobs.c.id)
-        .where(jobs.c.kind == kind, sa.or_(jobs.c.state == "queued", silent))
+        .where(jobs.c.kind == kind, sa.or_(due, silent))
         .order_by(jobs.c.id)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -145,6 +179,7 @@ def claim(connection: sa.Connection, kind: str, holder: str, *, lease_until: int
         "attempts": jobs.c.attempts + 1,
         "started_at": now,
         "step": None,
+        "not_before": None,
     }
     update = sa.update(jobs).where(jobs.c.id == found).values(**taken).returning(*_FIELDS)
     return _job(connection.execute(update).first())

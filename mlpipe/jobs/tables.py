@@ -21,7 +21,8 @@ jobs = sa.Table(
     sa.Column("holder", sa.String(80)),
     sa.Column("lease_until", sa.BigInteger),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
-    sa.Column("step", sa.String(40)),
+    sa.Column("step", sa.String(40), comment="where it is; of a queued job that is held up: by what"),
+    sa.Column("not_before", sa.BigInteger, comment="a queued job is not claimed earlier"),
     sa.Column("cancel_asked", sa.Boolean, nullable=False, default=False),
     sa.Column("outcome", sa.String(40)),
     sa.Column("sentence", sa.Text),
@@ -73,7 +74,11 @@ ledger = sa.Table(
     sa.Column("job_id", sa.BigInteger),
     sa.Column("report_id", sa.BigInteger),
     sa.Column("model_version", sa.Integer),
+    sa.Column("incident_id", sa.BigInteger),
     sa.Column("evidence", sa.JSON, nullable=False),
     sa.Index("ledger_kind", "kind", "id"),
+    sa.Index("ledger_job", "job_id", "id"),
+    sa.Index("ledger_version", "model_version", "id"),
+    sa.Index("ledger_incident", "incident_id", "id"),
 )
 """What was decided, and why, in sentences."""

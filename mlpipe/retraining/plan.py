@@ -12,6 +12,7 @@ from mlpipe import clock, db, errors
 from mlpipe.features import store as features
 from mlpipe.registry import artifacts
 from mlpipe.registry import store as versions
+from mlpipe.retraining import provenance
 from mlpipe.schema.contract import Schema
 from mlpipe.settings import Settings
 
@@ -158,5 +159,10 @@ def lineage(plan: Plan) -> dict[str, Any]:
         "batches_are": "[batch row, first position, last position, rows]",
         "first_event": clock.iso(int(samples.event_times.min())),
         "last_event": clock.iso(int(samples.event_times.max())),
+        "labels": provenance.runs(samples.counted),
+        "labels_are": "[first, last] label row that counted; of all others the label came with the row",
+        "holdout": provenance.runs(np.flatnonzero(plan.holdout) + 1),
+        "holdout_is": "[first, last] place among the rows, from 1",
+        "code": provenance.code(),
         "sha256": artifacts.digest_arrays(samples.X, samples.y, samples.ids),
     }

@@ -18,7 +18,7 @@ from mlpipe.prediction import champion as champions
 from mlpipe.registry import artifacts, proposals, pruning, rollout
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
-from mlpipe.retraining import child, fit, plan
+from mlpipe.retraining import child, fit, plan, provenance
 from mlpipe.settings import Settings
 
 
@@ -77,7 +77,7 @@ def publish(
         A worker cannot serve the version, which is registered; what served goes on serving.
     """
     parameters = asdict(of_settings(settings)) | {"classes": planned.classes}
-    lineage = plan.lineage(planned)
+    lineage = plan.lineage(planned) | {"settings": provenance.settings(settings)}
     _lay_out(work, job, planned, result, described={"parameters": parameters, "lineage": lineage}, settings=settings)
     files = artifacts.digests(work)
     with db.reading() as connection:

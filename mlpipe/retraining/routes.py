@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -9,10 +10,12 @@ from flask import Blueprint, Response
 
 from mlpipe import clock, db, errors, web
 from mlpipe.jobs import store as jobs
-from mlpipe.retraining import service
+from mlpipe.retraining import asking, lineage
 from mlpipe.schema import messages
 
 blueprint = Blueprint("retraining", __name__)
+
+SAMPLE_ID = re.compile(r"([0-9]{1,18})-([0-9]{1,9})")
 
 
 @blueprint.post("/retraining/jobs")
@@ -20,7 +23,7 @@ def post_job() -> Response:
     """Ask for a retraining; an open one is joined."""
     body = web.optional_body()
     reason = None if body is None else messages.decode_reason(body)
-    job = service.ask(reason or "Asked for by hand.")
+    job = asking.ask(reason or "Asked for by hand.", web.settings())
     return web.answer(_shown(job), 202)
 
 
@@ -28,7 +31,7 @@ def post_job() -> Response:
 def get_jobs() -> Response:
     """Return retraining jobs, newest first."""
     with db.reading() as connection:
-        rows = jobs.page(connection, service.KIND, limit=web.one_more(), before=web.cursor())
+        rows = jobs.page(connection, asking.KIND, limit=web.one_more(), before=web.cursor())
     return web.answer(web.listing(rows, show=_shown, key=lambda job: job.id))
 
 
@@ -41,13 +44,29 @@ def get_job(job_id: int) -> Response:
 @blueprint.post("/retraining/jobs/<int:job_id>/cancel")
 def post_cancel(job_id: int) -> Response:
     """Cancel a job that waits, or ask the one that runs to stop."""
-    return web.answer(_shown(service.cancel(job_id)), 202)
+    return web.answer(_shown(asking.cancel(job_id)), 202)
+
+
+@blueprint.get("/retraining/versions/<int:version>/rows")
+def get_rows(version: int) -> Response:
+    """Return the rows that a version was trained on."""
+    found = lineage.rows(version, after=web.cursor() or 0, limit=web.one_more())
+    return web.answer(web.listing(found, show=lambda row: row, key=lambda row: row["place"]))
+
+
+@blueprint.get("/features/samples/<sample_id>/versions")
+def get_versions_of(sample_id: str) -> Response:
+    """Return the versions that were trained on a row."""
+    found = SAMPLE_ID.fullmatch(sample_id)
+    if found is None:
+        raise errors.NotFound(f"{errors.quoted(sample_id)} is no sample id; one looks like 12-0.")
+    return web.answer(lineage.versions_of(int(found[1]), int(found[2])))
 
 
 def _job(job_id: int) -> jobs.Job:
     with db.reading() as connection:
         job = jobs.get(connection, job_id)
-    if job is None or job.kind != service.KIND:
+    if job is None or job.kind != asking.KIND:
         raise errors.NotFound(f"There is no retraining job {job_id}.")
     return job
 
@@ -55,13 +74,23 @@ def _job(job_id: int) -> jobs.Job:
 def _shown(job: jobs.Job) -> dict[str, Any]:
     times = {name: clock.iso(getattr(job, name)) for name in ("created_at", "started_at", "finished_at")}
     shown: dict[str, Any] = msgspec.to_builtins(job)
-    return shown | times
+    shown.pop("not_before")
+    return shown | times | {"waits": _waits(job)}
+
+
+def _waits(job: jobs.Job) -> dict[str, Any] | None:
+    """Say what an open job waits for and until when; None for one that does not."""
+    if job.state == "waiting_for_labels":
+        return {"for": "labels", "until": None, "sentence": job.sentence}
+    if job.state != "queued" or (job.not_before or 0) <= clock.now_us():
+        return None
+    return {"for": job.step, "until": clock.iso(job.not_before), "sentence": job.sentence}
 
 
 def health() -> tuple[web.HealthStatus, str]:
     """Say what the newest retraining did."""
     with db.reading() as connection:
-        newest = jobs.page(connection, service.KIND, limit=1)
+        newest = jobs.page(connection, asking.KIND, limit=1)
     if not newest:
         return "waiting", "Nothing was trained yet."
     job = newest[0]

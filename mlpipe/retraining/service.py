@@ -16,135 +16,15 @@ from mlpipe.jobs import ledger
 from mlpipe.jobs import store as jobs
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
-from mlpipe.retraining import child, evaluate, gate, plan, publish
-from mlpipe.schema.contract import Schema
+from mlpipe.retraining import asking, child, evaluate, gate, plan, publish, triggers
 from mlpipe.settings import Settings
 
 logger = logging.getLogger("mlpipe.retraining")
 
-KIND = "retraining"
+KIND = asking.KIND
 
 WORK = ".fit-"
 """How the work folders of fits begin, inside of the models folder."""
-
-PATIENCE = 15
-"""Quiet times after which a stream that is never quiet has waited long enough for its first model."""
-
-TRAINED = ("promoted", "proposed", "rejected", "failed")
-"""Outcomes after which only labels that came since count as new."""
-
-
-# Asking ---------------------------------------------------------------------------------------------------------
-
-
-def ask(reason: str) -> jobs.Job:
-    """Ask for a retraining by hand; an open one is joined, and need not wait for as many labels any more.
-
-    Returns
-    -------
-    Job
-        The open job.
-    """
-    with db.transaction() as connection:
-        made = jobs.enqueue(connection, KIND, reason, evidence={"asked": True})
-        job = jobs.open_job(connection, KIND) if made is None else jobs.get(connection, made)
-        if job is None:
-            raise errors.JobConflict("The open retraining ended at this moment; ask again.")
-        if made is None:
-            jobs.add_evidence(connection, job, {"asked": True})
-        joined = "" if made is not None else f" Job {job.id} was open already."
-        ledger.record(connection, "trigger", f"A retraining was asked for: {reason}{joined}", job_id=job.id)
-        return job
-
-
-def cancel(job_id: int) -> jobs.Job:
-    """Cancel a job that waits, or ask the one that runs to stop.
-
-    Raises
-    ------
-    errors.NotFound
-        There is no such retraining.
-    errors.JobConflict
-        It has ended already.
-    """
-    with db.transaction() as connection:
-        job = jobs.get(connection, job_id)
-        if job is None or job.kind != KIND:
-            raise errors.NotFound(f"There is no retraining job {job_id}.")
-        if jobs.cancel(connection, job_id) is None:
-            raise errors.JobConflict(f"Job {job_id} is {job.state} already; only an open job can be cancelled.")
-        ledger.record(connection, "cancel", f"Retraining job {job_id} was cancelled by hand.", job_id=job_id)
-    with db.reading() as connection:
-        return jobs.get(connection, job_id) or job
-
-
-def ask_for_first(settings: Settings) -> bool:
-    """Ask for the first model once enough labelled rows are there and ingestion is quiet; say whether it was asked.
-
-    Notes
-    -----
-    After a try that failed or was cancelled it asks again only when another batch has come.
-    """
-    with db.reading() as connection:
-        if versions.active(connection) is not None or versions.in_state(connection, versions.PROPOSED):
-            return False
-        newest, _, received_at = features.newest_marks(connection)
-        began_at = features.began_at(connection)
-        n = features.count_new_labels(connection, last_batch=0, last_label=0, enough=settings.min_labelled)
-        schema = features.current_schema(connection)
-        tried = jobs.page(connection, KIND, limit=1)
-    if schema is None or n < settings.min_labelled or not _learnable(schema):
-        return False
-    now = clock.now_us()
-    quiet_s, busy_s = (now - received_at) / clock.MICROSECONDS, (now - began_at) / clock.MICROSECONDS
-    if quiet_s < settings.quiet_s and busy_s < PATIENCE * settings.quiet_s:
-        return False
-    if tried and _seen(tried[0]) >= newest:
-        return False
-    with db.transaction() as connection:
-        reason = f"The first model: at least {n:,} labelled rows are here."
-        job = jobs.enqueue(connection, KIND, reason, evidence={"labelled": n, "last_batch": newest})
-        if job is not None:
-            ledger.record(connection, "trigger", reason, job_id=job)
-    return job is not None
-
-
-def _seen(job: jobs.Job) -> int:
-    """Return the newest batch that was there when a job was asked for, or when it ended."""
-    return int(max(job.evidence.get("last_batch", 0), (job.result or {}).get("last_batch", 0)))
-
-
-def _learnable(schema: Schema) -> bool:
-    return schema.target.task == "regression" or len(schema.target.classes) >= 2
-
-
-def resume_waiting(settings: Settings) -> None:
-    """Queue the job again that waited for labels, when they have come."""
-    with db.reading() as connection:
-        job = jobs.open_job(connection, KIND)
-        if job is None or job.state != "waiting_for_labels":
-            return
-        n, needed = _new_labels(connection, job, settings)
-    if n >= needed:
-        with db.transaction() as connection:
-            jobs.resume(connection, job.id)
-
-
-def _new_labels(connection: db.Connection, job: jobs.Job, settings: Settings) -> tuple[int, int]:
-    """Return how many labels are new to the champion and to the last try, and how many this job needs.
-
-    A person who asks needs only what two models can be told apart by, and may try again on the same labels.
-    """
-    asked = job.evidence.get("asked", False)
-    needed = plan.MIN_HOLDOUT if asked else settings.min_new_labels
-    champion = plan.serving(connection)
-    last_batch, last_label = (champion.last_batch, champion.last_label) if champion else (0, 0)
-    tried = None if asked else jobs.last_job(connection, KIND, outcomes=TRAINED)
-    if tried is not None and tried.result:
-        last_batch = max(last_batch, tried.result["last_batch"])
-        last_label = max(last_label, tried.result["last_label"])
-    n = features.count_new_labels(connection, last_batch=last_batch, last_label=last_label, enough=needed)
-    return n, needed
 
 
 # Running --------------------------------------------------------------------------------------------------------
@@ -161,7 +41,8 @@ def run_next(settings: Settings, *, holder: str, stopping: Callable[[], bool] = 
     stopping : callable
         Says whether this process is told to end: a fit that runs is stopped then, and its job is queued again.
     """
-    resume_waiting(settings)
+    asking.resume_waiting(settings)
+    asking.hold_up(settings)
     job = _claim(settings, holder)
     if job is None:
         return None
@@ -190,6 +71,8 @@ def _claim(settings: Settings, holder: str) -> jobs.Job | None:
         waiting = jobs.open_job(connection, KIND)
     if waiting is None or waiting.state == "waiting_for_labels":
         return None
+    if waiting.state == "queued" and (waiting.not_before or 0) > clock.now_us():
+        return None
     with db.transaction() as connection:
         for lost in jobs.give_up(connection, KIND):
             ledger.record(connection, "failure", f"Retraining job {lost.id} failed. {lost.sentence}", job_id=lost.id)
@@ -202,13 +85,19 @@ def _lease_end(settings: Settings) -> int:
 
 def _carry_out(job: jobs.Job, settings: Settings, holder: str, stopping: Callable[[], bool]) -> None:
     with db.reading() as connection:
-        n, needed = _new_labels(connection, job, settings)
+        n, needed = asking.new_labels(connection, job, settings)
         is_first = versions.active(connection) is None
     if not is_first and n < needed:
         have = f"{n:,} of {needed:,} new labelled rows are here"
         _wait(job, holder, f"{have}; old rows cannot teach what has changed.")
         return
-    planned = plan.read(settings)
+    try:
+        planned = plan.read(settings)
+    except errors.TooFewSamples as fault:
+        if is_first or job.evidence.get("asked"):
+            raise
+        _hold(job, holder, triggers.untrainable(fault.detail, now=clock.now_us()), settings)
+        return
     _tidy(settings)
     settings.models_folder.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=WORK, dir=settings.models_folder))
@@ -302,6 +191,12 @@ def _wait(job: jobs.Job, holder: str, sentence: str) -> None:
         if jobs.wait_for_labels(connection, job.id, holder, sentence):
             ledger.record(connection, "waiting_for_labels", f"Retraining waits. {sentence}", fold=True, job_id=job.id)
     logger.info("waiting for labels: %s", sentence)
+
+
+def _hold(job: jobs.Job, holder: str, held: triggers.Hold, settings: Settings) -> None:
+    with db.transaction() as connection:
+        if jobs.put_back(connection, job.id, holder):
+            asking.keep(connection, job, held, settings)
 
 
 def _put_back(job: jobs.Job, holder: str) -> None:

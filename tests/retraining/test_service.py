@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from mlpipe import clock, db, errors
 from mlpipe.jobs import store as jobs
 from mlpipe.registry import artifacts
-from mlpipe.retraining import child, service
+from mlpipe.retraining import asking, child, service
 from mlpipe.settings import Settings
 from tests import threads, trained
 
@@ -57,10 +57,10 @@ def instead(monkeypatch: pytest.MonkeyPatch, fit: Callable[..., Any]) -> None:
 
 def test_the_first_model_is_asked_for_once(client: FlaskClient, settings: Settings, rng: np.random.Generator) -> None:
     trained.ingest(client, 39, rng)
-    assert not service.ask_for_first(settings)
+    assert not asking.ask_for_first(settings)
     trained.ingest(client, 1, rng)
-    assert service.ask_for_first(settings)
-    assert not service.ask_for_first(settings)
+    assert asking.ask_for_first(settings)
+    assert not asking.ask_for_first(settings)
     assert len(client.get("/retraining/jobs").json["items"]) == 1
 
 
@@ -68,25 +68,25 @@ def test_processes_that_ask_for_the_first_model_at_once_ask_once(
     client: FlaskClient, app: Flask, settings: Settings, rng: np.random.Generator
 ) -> None:
     trained.ingest(client, 60, rng)
-    asked = threads.at_once(app, lambda _: service.ask_for_first(settings), range(8))
+    asked = threads.at_once(app, lambda _: asking.ask_for_first(settings), range(8))
     assert sorted(asked) == [False] * 7 + [True]
 
 
 def test_one_class_is_not_learned(client: FlaskClient, settings: Settings) -> None:
     client.post("/ingest/batch", json={"features": [[n, 1.5] for n in range(100)], "labels": [1] * 100})
-    assert not service.ask_for_first(settings)
+    assert not asking.ask_for_first(settings)
     assert "at least two classes" in client.post("/predict", json={"features": [[1, 2]]}).json["detail"]
 
 
 def test_one_class_among_the_rows_to_train_on_fails_with_a_sentence(client: FlaskClient, settings: Settings) -> None:
     labels = [0] * 90 + [1] * 10
     client.post("/ingest/batch", json={"features": [[n, 1.5] for n in range(100)], "labels": labels})
-    assert service.ask_for_first(settings)
+    assert asking.ask_for_first(settings)
     job = run(settings)
     assert (job.state, job.outcome) == ("failed", "failed")
     assert job.sentence is not None
     assert "at least two classes are needed" in job.sentence
-    assert not service.ask_for_first(settings)
+    assert not asking.ask_for_first(settings)
 
 
 def test_the_first_model_waits_until_ingestion_is_quiet(
@@ -94,10 +94,10 @@ def test_the_first_model_waits_until_ingestion_is_quiet(
 ) -> None:
     trained.ingest(client, 60, rng)
     monkeypatch.setitem(settings.__dict__, "quiet_s", 5.0)
-    assert not service.ask_for_first(settings)
+    assert not asking.ask_for_first(settings)
     later = clock.now_us() + 6_000_000
     monkeypatch.setattr(clock, "now_us", lambda: later)
-    assert service.ask_for_first(settings)
+    assert asking.ask_for_first(settings)
 
 
 def test_after_a_failure_the_first_model_is_tried_again_when_rows_come(
@@ -108,23 +108,23 @@ def test_after_a_failure_the_first_model_is_tried_again_when_rows_come(
 
     instead(monkeypatch, fails)
     trained.ingest(client, 60, rng)
-    service.ask_for_first(settings)
+    asking.ask_for_first(settings)
     assert run(settings).outcome == "failed"
     assert client.get("/health").json["components"]["retraining"]["status"] == "degraded"
-    assert not service.ask_for_first(settings)
+    assert not asking.ask_for_first(settings)
     trained.ingest(client, 1, rng)
-    assert service.ask_for_first(settings)
+    assert asking.ask_for_first(settings)
 
 
 def test_a_cancelled_first_training_is_not_asked_for_again_at_once(
     client: FlaskClient, settings: Settings, rng: np.random.Generator
 ) -> None:
     trained.ingest(client, 60, rng)
-    service.ask_for_first(settings)
+    asking.ask_for_first(settings)
     client.post(f"/retraining/jobs/{newest().id}/cancel")
-    assert not service.ask_for_first(settings)
+    assert not asking.ask_for_first(settings)
     trained.ingest(client, 1, rng)
-    assert service.ask_for_first(settings)
+    assert asking.ask_for_first(settings)
 
 
 def test_a_first_model_knows_what_it_rests_on(served: FlaskClient) -> None:
@@ -140,12 +140,12 @@ def test_a_first_model_knows_what_it_rests_on(served: FlaskClient) -> None:
 def test_a_retraining_waits_for_labels_and_goes_on_when_they_come(
     served: FlaskClient, trained_settings: Settings, rng: np.random.Generator
 ) -> None:
-    service.ask("The sensor was changed.")
+    asking.ask("The sensor was changed.")
     assert run(trained_settings).state == "waiting_for_labels"
     assert service.run_next(trained_settings, holder="t") is None
     assert "0 of 50 new labelled rows" in sentences(served, "waiting_for_labels")[0]
     trained.ingest(served, 50, rng)
-    service.resume_waiting(trained_settings)
+    asking.resume_waiting(trained_settings)
     assert newest().state == "queued"
     assert newest().attempts == 0
 
@@ -163,7 +163,7 @@ def test_a_better_challenger_is_promoted(
 ) -> None:
     X, y = trained.rows(900, rng)
     served.post("/ingest/batch", json={"features": X, "labels": [1 - label for label in y]})
-    service.ask("The world has turned over.")
+    asking.ask("The world has turned over.")
     job = run(trained_settings)
     assert (job.state, job.outcome) == ("done", "promoted")
     assert trained.champion(trained_app).refresh()
@@ -178,7 +178,7 @@ def test_a_worse_challenger_is_rejected_and_says_why(
 ) -> None:
     instead(monkeypatch, lambda work, _: scores(work, challenger=0.6, champion=0.9))
     trained.ingest(served, 100, rng)
-    service.ask("")
+    asking.ask("")
     job = run(trained_settings)
     assert (job.state, job.outcome) == ("done", "rejected")
     assert served.get("/models").json["active"] == 1
@@ -198,7 +198,7 @@ def test_champion_and_challenger_are_compared_on_rows_the_champion_has_not_seen(
 
     instead(monkeypatch, fit)
     trained.ingest(served, 60, rng)
-    service.ask("")
+    asking.ask("")
     run(trained_settings)
     (window,) = seen
     assert len(window["y"]) == trained.N_ROWS + 60
@@ -213,7 +213,7 @@ def test_a_challenger_of_another_kind_of_target_does_not_replace_the_champion_un
         assert edit.status_code == 422
         return
     trained.ingest(served, 100, rng)
-    service.ask("")
+    asking.ask("")
     job = run(trained_settings)
     assert job.outcome != "rejected"
     assert "mean absolute error" not in (job.sentence or "")
@@ -233,7 +233,7 @@ def test_the_job_of_a_dead_process_is_tried_again(
 ) -> None:
     instead(monkeypatch, lambda work, _: scores(work, challenger=0.6, champion=0.9))
     trained.ingest(served, 100, rng)
-    service.ask("")
+    asking.ask("")
     silence("dead")
     job = run(trained_settings)
     assert (job.attempts, job.outcome, job.holder) == (2, "rejected", "t")
@@ -242,7 +242,7 @@ def test_the_job_of_a_dead_process_is_tried_again(
 def test_a_job_that_kills_its_processes_is_given_up_with_a_sentence(
     served: FlaskClient, trained_settings: Settings
 ) -> None:
-    service.ask("")
+    asking.ask("")
     silence("dead")
     silence("dead too")
     assert service.run_next(trained_settings, holder="t") is None
@@ -261,7 +261,7 @@ def test_a_job_that_was_taken_over_registers_nothing(
 
     instead(monkeypatch, loses_it)
     trained.ingest(served, 100, rng)
-    service.ask("")
+    asking.ask("")
     job = run(trained_settings)
     assert (job.state, job.holder) == ("running", "other")
     assert len(served.get("/models").json["items"]) == 1
@@ -286,7 +286,7 @@ def test_a_running_job_is_cancelled_by_its_holder(
 
     instead(monkeypatch, cancelled_meanwhile)
     trained.ingest(served, 100, rng)
-    service.ask("")
+    asking.ask("")
     job = run(trained_settings)
     assert (job.state, job.outcome) == ("cancelled", "cancelled")
     assert served.get("/models").json["active"] == 1
@@ -297,7 +297,7 @@ def test_a_job_is_carried_out_once_however_many_look(
 ) -> None:
     instead(monkeypatch, lambda work, _: scores(work, challenger=0.6, champion=0.9))
     trained.ingest(served, 100, rng)
-    service.ask("")
+    asking.ask("")
     found = threads.at_once(trained_app, lambda n: service.run_next(trained_settings, holder=str(n)), range(6))
     assert not threads.faults(found)
     assert sum(job is not None for job in found) == 1
@@ -317,7 +317,7 @@ def test_a_deploy_during_a_training_is_not_overwritten_unseen(
     monkeypatch.setattr(child, "run", deployed_meanwhile)
     X, y = trained.rows(150, rng)
     served.post("/ingest/batch", json={"features": X, "labels": [1 - label for label in y]})
-    service.ask("")
+    asking.ask("")
     job = run(trained_settings)
     assert served.get("/models").json["active"] == 2
     assert (job.state, job.outcome) == ("done", "superseded")
@@ -328,7 +328,7 @@ def test_a_damaged_champion_does_not_keep_a_new_model_from_being_made(
 ) -> None:
     (trained_settings.models_folder / "1" / artifacts.MODEL).unlink()
     trained.ingest(served, 100, rng)
-    service.ask("the file is gone")
+    asking.ask("the file is gone")
     job = run(trained_settings)
     assert job.outcome == "promoted"
     assert "Nothing was compared, because version 1 cannot be loaded" in (job.sentence or "")
@@ -354,25 +354,25 @@ def test_corrected_labels_do_not_make_old_rows_new(
 def test_an_early_ask_by_hand_does_not_keep_the_first_model_from_training(
     client: FlaskClient, settings: Settings, rng: np.random.Generator
 ) -> None:
-    service.ask("too early")
+    asking.ask("too early")
     assert run(settings).outcome == "failed"
     trained.ingest(client, 60, rng)
-    assert service.ask_for_first(settings)
+    assert asking.ask_for_first(settings)
 
 
 def test_a_stream_that_is_never_quiet_gets_its_first_model_too(
     client: FlaskClient, settings: Settings, rng: np.random.Generator
 ) -> None:
     trained.ingest(client, 60, rng)
-    assert not service.ask_for_first(replace(settings, quiet_s=3600.0))
-    assert service.ask_for_first(replace(settings, quiet_s=1e-9))
+    assert not asking.ask_for_first(replace(settings, quiet_s=3600.0))
+    assert asking.ask_for_first(replace(settings, quiet_s=1e-9))
 
 
 def test_a_fit_whose_server_is_told_to_end_is_queued_again_without_counting(
     served: FlaskClient, trained_settings: Settings, rng: np.random.Generator
 ) -> None:
     trained.ingest(served, 100, rng)
-    service.ask("")
+    asking.ask("")
     service.run_next(trained_settings, holder="t", stopping=lambda: True)
     job = newest()
     assert (job.state, job.attempts, job.holder) == ("queued", 0, None)
