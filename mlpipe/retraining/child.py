@@ -56,7 +56,7 @@ class Stopped(Exception):
     """The server is told to end; somebody else will do the job."""
 
 
-def write_task(
+def write_task(  # noqa: PLR0913  all that the other process is told
     work: Path,
     *,
     X: Floats,

@@ -99,22 +99,16 @@ def weakest_segment(kept: Floats, tried: Floats, column: Floats, *, name: str) -
     >>> weakest_segment(np.full(200, 0.2), 0.2 + 0.2 * column, column, name="shop")
     'Where shop is 1 it is worse: loss 0.4 against 0.2 on 100 rows, at most 10 % more is let pass.'
     """
-    worst: tuple[float, str] | None = None
+    worst: tuple[float, str] = 0.0, ""
     for value in np.unique(column):
         rows = np.isnan(column) if np.isnan(value) else column == value
         rise = tried[rows] - kept[rows]
         n, mean, before = len(rise), float(rise.mean()), float(kept[rows].mean())
-        if n < SEGMENT_ROWS or mean <= SEGMENT_TOLERANCE * before:
-            continue
-        if mean > SEGMENT_Z * float(rise.std()) / np.sqrt(n) and (worst is None or mean > worst[0]):
-            worst = (
-                mean,
-                (
-                    f"Where {name} is {value:g} it is worse: loss {before + mean:.3g} against {before:.3g} on {n:,} rows, "
-                    f"at most {SEGMENT_TOLERANCE:.0%} more is let pass.".replace("%", " %")
-                ),
-            )
-    return None if worst is None else worst[1]
+        least = max(SEGMENT_TOLERANCE * before, SEGMENT_Z * float(rise.std()) / np.sqrt(n), worst[0])
+        if n >= SEGMENT_ROWS and mean > least:
+            figures = f"loss {before + mean:.3g} against {before:.3g} on {n:,} rows"
+            worst = mean, f"Where {name} is {value:g} it is worse: {figures}"
+    return f"{worst[1]}, at most {100 * SEGMENT_TOLERANCE:g} % more is let pass." if worst[1] else None
 
 
 def latency(kept_s: float, tried_s: float) -> str | None:

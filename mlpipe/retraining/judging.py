@@ -79,7 +79,8 @@ def _doubts(planned: plan.Plan, scores: Scores, settings: Settings) -> list[str]
         for name in ("champion", "challenger")
     )
     learners = ((scores["champion_errors"], scores["probe_errors"]), (kept, tried))
-    found = learnable.examine(expected, scores["champion_errors"], learners=learners, classification=classification)
+    # the rows that decide must be believed; wrong ones before them are in the training, whose harm the gate measures
+    found = learnable.examine(expected, kept, learners=learners, classification=classification)
     return [found.sentence] if found.doubtful else []
 
 
@@ -100,7 +101,7 @@ def _guards(planned: plan.Plan, scores: Scores, settings: Settings, *, kept: Flo
 
 
 def _segments(planned: plan.Plan, settings: Settings) -> Iterator[tuple[str, Floats]]:
-    """Give the columns that split the report and that have few values; the names of others are drift's to complain of."""
+    """Give the columns that split the report; unknown names are for drift to complain of."""
     for name in settings.segment_columns:
         place = planned.schema.places.get(name)
         if place is not None:
