@@ -232,6 +232,13 @@ class FitFailed(MlpipeError):
     title = "Training failed"
 
 
+class LabelLeak(MlpipeError):
+    """A column of the rows to train on is the label."""
+
+    code = "label_leak"
+    title = "A column is the label"
+
+
 class StoreUnavailable(MlpipeError):
     """The database does not answer or cannot take a write."""
 

@@ -216,6 +216,73 @@ class Settings:
     holdout_max: int = _setting(
         1000, "Most rows of the holdout: the newest rows are the ones that matter.", unit="rows", low=20, high=1_000_000
     )
+    window_policy: str = _setting(
+        "newest",
+        "Which of those rows a model is trained on. newest: all of them; weighted: all, with a half-life; time: those "
+        "of the last window_age_s; since_drift: those since the last drift began; auto: the best of 1,000, 3,000 and "
+        "10,000 (half-life 2,000) on the newest 500. auto is the better one on streams that move and costs three more "
+        "fits a training.",
+        choices=("auto", "newest", "time", "weighted", "since_drift"),
+    )
+    window_age_s: float = _setting(
+        2_592_000.0, "Age of the oldest row under window_policy time.", unit="seconds", low=1.0, high=315_360_000.0
+    )
+    window_half_life: int = _setting(
+        2000,
+        "Rows after which a row counts half under window_policy weighted.",
+        unit="rows",
+        low=10,
+        high=10_000_000,
+    )
+    label_maturity_s: float = _setting(
+        0.0,
+        "Age from which the labels of a time count as complete; younger rows are not trained on. 0, since only you "
+        "know whether one class is known sooner than the other (a payment comes before its default).",
+        unit="seconds",
+        low=0.0,
+        high=315_360_000.0,
+    )
+    suspicious_data: str = _setting(
+        "refuse",
+        "What to do about new rows that look wrong (labels that nothing predicts, copies, columns that stand still) "
+        "and about a column that is the label: refuse to train on them, or allow it and only say so.",
+        choices=("refuse", "allow"),
+    )
+    model_kind: str = _setting(
+        "forest",
+        "forest, hist_gradient_boosting, logistic, or your own module:function that returns a scikit-learn estimator "
+        "or pipeline (docs/retraining.md).",
+    )
+    class_weight: str = _setting(
+        "none",
+        "balanced: rare classes count more in the fit. None by default, because weights spoil the probabilities: they "
+        "then say how likely a class were if all were as common.",
+        choices=("none", "balanced"),
+    )
+    search_s: float = _setting(
+        0.0,
+        "Time that a training may spend on comparing a few settings of the model; 0 compares none.",
+        unit="seconds",
+        low=0.0,
+        high=86_400.0,
+    )
+    gate: str = _setting(
+        "auto",
+        "What is asked of a challenger. improve: proof that it is better; no_harm: that it is not proven worse; point: "
+        "the better score; auto: no_harm after drift, a drop of quality or age, otherwise improve.",
+        choices=("auto", "improve", "no_harm", "point"),
+    )
+    gate_loss: str = _setting(
+        "brier",
+        "Loss by which classifiers are compared. The Brier score is bounded; with log_loss one row that was given "
+        "probability 0 may decide.",
+        choices=("brier", "log_loss"),
+    )
+    gate_error: str = _setting(
+        "absolute",
+        "Error by which regressors are compared; squared lets large errors decide.",
+        choices=("absolute", "squared"),
+    )
     fit_timeout_s: float = _setting(
         3600.0, "Longest time that a fit may take.", unit="seconds", low=1.0, high=604_800.0
     )
@@ -501,6 +568,7 @@ def _checked_together(settings: Settings) -> Settings:
         raise errors.InvalidSetting("MLPIPE_MODEL_NAME is empty; give the model a name.")
     _check_webhooks(settings)
     _check_cron(settings.retrain_cron)
+    _check_model_kind(settings.model_kind)
     columns = settings.segment_columns
     if len(set(columns)) > MAX_SEGMENT_COLUMNS or len(set(columns)) < len(columns):
         raise errors.InvalidSetting(
@@ -526,6 +594,19 @@ def _check_cron(expression: str) -> None:
             f"MLPIPE_RETRAIN_CRON={expression!r}: {fault}. Expected minute, hour, day, month and day of the week, such "
             "as 0 3 * * mon."
         ) from None
+
+
+MODEL_KINDS = ("forest", "hist_gradient_boosting", "logistic")
+"""The kinds of mlpipe/retraining/kinds, which lies above this file; a test holds them together."""
+
+
+def _check_model_kind(name: str) -> None:
+    module, _, function = name.partition(":")
+    own = function.isidentifier() and all(part.isidentifier() for part in module.split("."))
+    if name not in MODEL_KINDS and not own:
+        raise errors.InvalidSetting(
+            f"MLPIPE_MODEL_KIND={name!r}: must be one of {', '.join(MODEL_KINDS)}, or module:function."
+        )
 
 
 def _check_webhooks(settings: Settings) -> None:

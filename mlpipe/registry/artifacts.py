@@ -145,7 +145,7 @@ def load(folder: Path, files: Mapping[str, str], *, accepted: Mapping[str, str] 
     manifest = load_manifest(folder, files)
     _check_libraries(folder, manifest, accepted or {})
     smoke = np.load(io.BytesIO(_verified(folder, SMOKE, files)), allow_pickle=False)
-    estimator = joblib.load(io.BytesIO(_verified(folder, MODEL, files)))
+    estimator = _unpickle(folder, _verified(folder, MODEL, files))
     return Contents(estimator, manifest, smoke["X"], smoke["scores"])
 
 
@@ -153,6 +153,16 @@ def load_manifest(folder: Path, files: Mapping[str, str]) -> dict[str, Any]:
     """Read the manifest of a version; see `load` for what is checked."""
     manifest: dict[str, Any] = orjson.loads(_verified(folder, MANIFEST, files))
     return manifest
+
+
+def _unpickle(folder: Path, content: bytes) -> Any:
+    try:
+        return joblib.load(io.BytesIO(content))
+    except (ImportError, AttributeError) as fault:
+        raise errors.ArtifactCorrupt(
+            f"Version {folder.name} needs code that cannot be imported here: {fault}. A model of your own is stored by "
+            "the name of its class: install that module beside mlpipe, or put it on PYTHONPATH."
+        ) from fault
 
 
 def load_reference(folder: Path, files: Mapping[str, str]) -> dict[str, NDArray[Any]]:

@@ -6,6 +6,7 @@ out. The parent only waits; when the child dies, serving does not notice.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -23,8 +25,9 @@ import orjson
 from numpy.typing import NDArray
 
 from mlpipe import cores, errors
+from mlpipe.prediction import forest
 from mlpipe.registry import artifacts
-from mlpipe.retraining import fit
+from mlpipe.retraining import fit, importance, learnable, search
 
 Floats = NDArray[np.float64]
 
@@ -39,6 +42,9 @@ NICENESS = 19
 SHOWN_OUTPUT = 600
 """Characters of a failed child's last words that the error repeats."""
 
+REFUSED = 3
+"""Exit code of a child whose last line says, for a person, why there is no model."""
+
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -50,7 +56,7 @@ class Stopped(Exception):
     """The server is told to end; somebody else will do the job."""
 
 
-def write_task(
+def write_task(  # noqa: PLR0913  all that the other process is told
     work: Path,
     *,
     X: Floats,
@@ -59,6 +65,9 @@ def write_task(
     task: str,
     parameters: fit.Parameters,
     champion: tuple[Path, dict[str, str], dict[str, str] | None] | None,
+    fresh: NDArray[np.bool_] | None = None,
+    policy: str = "newest",
+    search_s: float = 0.0,
 ) -> None:
     """Lay out the work folder of a fit.
 
@@ -73,12 +82,20 @@ def write_task(
     task : {"classification", "regression"}
         Kind of the forest.
     parameters : fit.Parameters
-        Trees, depth, seed.
+        Kind, seed and the rest.
     champion : (Path, dict, dict or None) or None
         Folder, digests and accepted library versions of the version to compare with.
+    fresh : bool (n,), optional
+        Rows that are new to the champion; the holdout where it is not given.
+    policy : str
+        "auto" compares windows.
+    search_s : float
+        Seconds for comparing windows and options; 0 leaves options as they are.
     """
-    artifacts.dump_arrays({"X": X, "y": y, "holdout": holdout}, work / WINDOW)
+    fresh = holdout if fresh is None else fresh
+    artifacts.dump_arrays({"X": X, "y": y, "holdout": holdout, "fresh": fresh}, work / WINDOW)
     spec: dict[str, Any] = {"task": task, "parameters": asdict(parameters), "champion": None}
+    spec |= {"policy": policy, "search_s": search_s}
     if champion is not None:
         spec["champion"] = {"folder": str(champion[0]), "files": champion[1], "accepted": champion[2]}
     (work / TASK).write_bytes(orjson.dumps(spec))
@@ -114,12 +131,17 @@ def run(work: Path, *, timeout_s: float, memory_mb: int, beat: Callable[[], bool
     try:
         _wait(process, timeout_s=timeout_s, beat=beat)
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-    if process.returncode != 0:
+        _end_all(process)
+    if process.returncode != 0 or not (work / SCORES).exists():
         raise errors.FitFailed(_why(process.returncode, (work / OUTPUT).read_text(errors="replace"), memory_mb))
     return artifacts.load_arrays(work / SCORES)
+
+
+def _end_all(process: subprocess.Popen[bytes]) -> None:
+    """End the fit and whatever it has started: they share a process group, which is the child's own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _wait(process: subprocess.Popen[bytes], *, timeout_s: float, beat: Callable[[], bool | None]) -> None:
@@ -138,14 +160,18 @@ def _wait(process: subprocess.Popen[bytes], *, timeout_s: float, beat: Callable[
 
 
 def _why(returncode: int, output: str, memory_mb: int) -> str:
+    if returncode == REFUSED:
+        return output.strip().splitlines()[-1]
     if returncode < 0:
         name = signal.Signals(-returncode).name
-        return f"The training process was killed by {name}; often the machine ran out of memory."
+        often = "; often the machine ran out of memory" if name == "SIGKILL" else "; compiled code has crashed in it"
+        return f"The training process was killed by {name}{often}."
     if "MemoryError" in output:
         return (
             f"The fit needed more than its {memory_mb} MB. Raise MLPIPE_FIT_MEMORY_MB or lower MLPIPE_TRAINING_WINDOW."
         )
-    return f"The training process ended with code {returncode}: {output.strip()[-SHOWN_OUTPUT:]}"
+    said = output.strip()[-SHOWN_OUTPUT:] or "it said nothing"
+    return f"The training process ended with code {returncode} and left no model: {said}"
 
 
 # The child's side -----------------------------------------------------------------------------------------------
@@ -155,7 +181,7 @@ def _die_with(parent: int) -> None:
     """End this process when its parent has died: nobody waits for the result any more."""
     while os.getppid() == parent:
         time.sleep(BEAT_S)
-    os._exit(1)
+    os.killpg(os.getpgrp(), signal.SIGKILL)  # with whatever the fit has started
 
 
 def main(work: Path, memory_mb: int) -> None:
@@ -166,33 +192,98 @@ def main(work: Path, memory_mb: int) -> None:
         limit = memory_mb * 1024 * 1024
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     spec = orjson.loads((work / TASK).read_bytes())
-    window = artifacts.load_arrays(work / WINDOW)
+    try:
+        _work(work, spec, artifacts.load_arrays(work / WINDOW))
+    except errors.FitFailed as fault:
+        traceback.print_exc()
+        print(" ".join(fault.detail.split()))  # noqa: T201  its parent reads the last line
+        sys.exit(REFUSED)
+
+
+def _work(work: Path, spec: dict[str, Any], window: dict[str, NDArray[Any]]) -> None:
     X, y, holdout = window["X"], window["y"], window["holdout"]
-    parameters = fit.Parameters(**spec["parameters"])
     task: fit.Task = spec["task"]
     n_jobs = os.cpu_count()
+    chosen = _choose(spec, X[~holdout], y[~holdout], n_jobs=n_jobs)
+    # the holdout stays; of the rows before it those that the chosen window leaves out go
+    used = min(len(y), chosen.rows + int(holdout.sum())) if chosen.rows else len(y)
+    X, y, holdout = X[-used:], y[-used:], holdout[-used:]
+    how: dict[str, Any] = {"task": task, "parameters": chosen.parameters, "n_jobs": n_jobs}
     classes = np.unique(y) if task == "classification" else np.empty(0)
-    found: dict[str, Any] = {"classes": classes}
-    if spec["champion"] is not None:
-        found |= _champion_scores(spec["champion"], X[holdout])
-    trial = fit.fit(X[~holdout], y[~holdout], task=task, parameters=parameters, n_jobs=n_jobs)
+    found: dict[str, Any] = {"classes": classes, "used": np.array(used)}
+    found["chosen"] = np.array(orjson.dumps(asdict(chosen)).decode())
+    trial = fit.fit(X[~holdout], y[~holdout], **how)
     found |= _scores("challenger", trial, X[holdout])
-    whole = fit.fit(X, y, task=task, parameters=parameters, n_jobs=n_jobs)
-    found["importance"] = whole.feature_importances_
+    if not np.isfinite(found["challenger_scores"]).all():
+        raise errors.FitFailed(f"The {chosen.parameters.kind} answers NaN or infinity on rows of the holdout.")
+    whole = fit.fit(X, y, **how)
+    found["whole_scores"] = fit.score(whole, X, classes)
+    found["importance"] = importance.importance(
+        whole, X[holdout], y[holdout], classes, seed=chosen.parameters.random_state
+    )
     found["smoke_scores"] = fit.score(whole, X[-SMOKE_ROWS:], classes)
-    found["cross_scores"] = fit.cross_scores(X, y, task=task, parameters=parameters, n_jobs=n_jobs)
+    found["cross_scores"] = fit.cross_scores(X, y, **how)
     artifacts.dump_model(whole, work / artifacts.MODEL)
+    found |= _cost("challenger", whole, X, work / artifacts.MODEL)
+    if spec["champion"] is not None:
+        found |= _champion(spec["champion"], window, task=task, seed=chosen.parameters.random_state)
     artifacts.dump_arrays(found, work / SCORES)
 
 
-def _champion_scores(champion: dict[str, Any], X: Floats) -> dict[str, Any]:
+def _choose(spec: dict[str, Any], X: Floats, y: Floats, *, n_jobs: int | None) -> search.Choice:
+    """Compare windows, then options, until the time is over."""
+    wanted = spec["parameters"] | {"categories": tuple(spec["parameters"]["categories"])}
+    chosen = search.Choice(rows=0, parameters=fit.Parameters(**wanted))
+    until = time.monotonic() + (spec["search_s"] or WINDOWS_S)
+    how: dict[str, Any] = {
+        "task": spec["task"],
+        "may_go_on": lambda: time.monotonic() < until,
+        "n_jobs": n_jobs,
+    }
+    if spec["policy"] == "auto":
+        chosen = search.choose(X, y, first=chosen, candidates=search.over_windows(len(y), chosen), **how)
+    if spec["search_s"]:
+        chosen = search.choose(X, y, first=chosen, candidates=search.over_options(chosen), **how)
+    return chosen
+
+
+WINDOWS_S = 120.0
+"""Most seconds for comparing windows where no time for a search is set: three fits of 10,000 rows take some ten."""
+
+
+def _champion(
+    champion: dict[str, Any], window: dict[str, NDArray[Any]], *, task: fit.Task, seed: int
+) -> dict[str, Any]:
     """Score the champion, or say why it cannot be: a damaged model must not keep a new one from being made."""
+    folder = Path(champion["folder"])
     try:
-        kept = artifacts.load(Path(champion["folder"]), champion["files"], accepted=champion["accepted"])
+        kept = artifacts.load(folder, champion["files"], accepted=champion["accepted"]).estimator
     except errors.ArtifactCorrupt as fault:
         return {"champion_fault": np.array(fault.detail)}
-    return _scores("champion", kept.estimator, X)
+    X, y, recent = window["X"], window["y"], learnable.recent(window["fresh"])
+    found = _scores("champion", kept, X[window["holdout"]]) | _cost("champion", kept, X, folder / artifacts.MODEL)
+    if recent.sum() < 2:
+        return found
+    answers = kept.predict(X[recent])
+    is_classifier = task == "classification"
+    found["champion_errors"] = learnable.errors(y[recent], answers, is_classifier)
+    found["probe_errors"] = learnable.probe_errors(X[recent], y[recent], classification=is_classifier, seed=seed)
+    return found
 
+
+def _cost(name: str, estimator: Any, X: Floats, path: Path) -> dict[str, Any]:
+    """Measure what serving a model costs: the quickest of some requests of fifty rows, and the file."""
+    score = forest.compile_estimator(estimator)
+    seconds = []
+    for _ in range(TIMED):
+        began = time.perf_counter()
+        score(X[-SMOKE_ROWS:])
+        seconds.append(time.perf_counter() - began)
+    return {f"{name}_s": np.array(min(seconds)), f"{name}_bytes": np.array(path.stat().st_size)}
+
+
+TIMED = 5
+"""Requests of which the quickest counts; the others were disturbed."""
 
 SMOKE_ROWS = 50
 """Rows whose answers are stored with the version and compared at every load."""

@@ -11,8 +11,12 @@ LEAST_PROBABILITY = 1e-6
 """Probabilities are clipped here for the log loss: a forest says 0 where it merely saw no row."""
 
 
-def losses(y: Floats, scores: Floats, classes: Floats) -> Floats:
-    """Return the loss of each row: Brier score for a classifier, absolute error for a regressor.
+LOSSES = {"brier": "Brier score", "log_loss": "log loss", "absolute": "mean absolute error", "squared": "squared error"}
+"""Losses by name, as sentences call them."""
+
+
+def losses(y: Floats, scores: Floats, classes: Floats, *, kind: str = "") -> Floats:
+    """Return the loss of each row: Brier score for a classifier, absolute error for a regressor, unless asked.
 
     Parameters
     ----------
@@ -22,6 +26,8 @@ def losses(y: Floats, scores: Floats, classes: Floats) -> Floats:
         Probabilities in the order of `classes`, or values.
     classes : float64 (k,)
         Empty for regression. A true label that is not among them was given probability 0.
+    kind : {"", "brier", "log_loss", "absolute", "squared"}
+        One that belongs to the other task counts as "".
 
     Returns
     -------
@@ -39,8 +45,11 @@ def losses(y: Floats, scores: Floats, classes: Floats) -> Floats:
     [0.08, 1.28]
     """
     if not len(classes):
-        return np.abs(scores - y)
+        return (scores - y) ** 2 if kind == "squared" else np.abs(scores - y)
     truth = y[:, None] == classes
+    if kind == "log_loss":
+        surprise: Floats = -np.log(np.clip((scores * truth).sum(axis=1), LEAST_PROBABILITY, 1.0))
+        return surprise
     unknown = 1.0 - truth.sum(axis=1)
     brier: Floats = ((scores - truth) ** 2).sum(axis=1) + unknown
     return brier

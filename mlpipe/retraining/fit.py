@@ -1,50 +1,52 @@
-"""Arrays in, fitted forest out [pure]."""
+"""Arrays in, fitted estimator out [pure]."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.dummy import DummyClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import has_fit_parameter
+
+from mlpipe import errors
+from mlpipe.retraining import kinds, windows
+from mlpipe.retraining.kinds import descriptor
 
 Floats = NDArray[np.float64]
-Task = Literal["classification", "regression"]
+Task = descriptor.Task
+Parameters = descriptor.Parameters
 
 FOLDS = 5
-"""Stretches of time of the cross-fitting: each forest sees 80 % of the rows, nearly as many as the deployed one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """Parameters of the forest; defaults and reasons stand in the settings."""
-
-    n_estimators: int = 100
-    max_depth: int = 10
-    random_state: int = 42
+"""Stretches of time of the cross-fitting: each model sees 80 % of the rows, nearly as many as the deployed one."""
 
 
 def fit(X: Floats, y: Floats, *, task: Task, parameters: Parameters, n_jobs: int | None = None) -> Any:
-    """Fit a random forest.
+    """Fit a model of any kind.
 
     Parameters
     ----------
     X : float64 (n, d)
-        Rows; NaN is missing, categories are codes.
+        Rows in time order; NaN is missing, categories are codes.
     y : float64 (n,)
         Labels as stored: class or value, no NaN.
     task : {"classification", "regression"}
-        Kind of the forest.
     parameters : Parameters
-        Trees, depth, seed.
+        Kind, seed and the rest.
     n_jobs : int, optional
         Threads; the result does not depend on it.
 
     Returns
     -------
-    RandomForestClassifier or RandomForestRegressor
-        With ``n_jobs`` None, so that a server that loads it opens no pool.
+    estimator
+        With ``n_jobs`` None, so that a server that loads it opens no pool. Labels of one class alone give a model
+        that always answers it, since many kinds refuse them.
+
+    Raises
+    ------
+    errors.FitFailed
+        The kind cannot be found, or its own code has failed; says how.
 
     Examples
     --------
@@ -53,16 +55,41 @@ def fit(X: Floats, y: Floats, *, task: Task, parameters: Parameters, n_jobs: int
     >>> forest.predict([[1.0], [39.0]]).tolist()
     [0.0, 1.0]
     """
-    kind = RandomForestClassifier if task == "classification" else RandomForestRegressor
-    forest = kind(
-        n_estimators=parameters.n_estimators,
-        max_depth=parameters.max_depth,
-        random_state=parameters.random_state,
-        n_jobs=n_jobs,
-    )
-    forest.fit(X, y)
-    forest.n_jobs = None
-    return forest
+    if task == "classification" and (y == y[0]).all():
+        return DummyClassifier(strategy="prior").fit(X, y)
+    kind = kinds.find(parameters.kind)
+    n_codes = tuple(_n_codes(X[:, place]) for place in parameters.categories)
+    recipe = descriptor.Recipe(task=task, parameters=parameters, n_codes=n_codes, n_columns=X.shape[1], n_jobs=n_jobs)
+    try:
+        estimator = _train(kind.make(recipe), X, y, parameters)
+    except (errors.MlpipeError, MemoryError):
+        raise
+    except Exception as fault:
+        raise errors.FitFailed(f"The {kind.title} could not be fitted: {type(fault).__name__}: {fault}") from fault
+    if getattr(estimator, "n_jobs", None) is not None:
+        estimator.n_jobs = None
+    return estimator
+
+
+def _n_codes(column: Floats) -> int:
+    known = column[~np.isnan(column)]
+    return int(known.max()) + 1 if len(known) else 0
+
+
+def _train(estimator: Any, X: Floats, y: Floats, parameters: Parameters) -> Any:
+    weights = windows.weights(len(y), parameters.half_life)
+    if weights is None:
+        return estimator.fit(X, y)
+    if isinstance(estimator, Pipeline):
+        name, last = estimator.steps[-1]
+        if has_fit_parameter(last, "sample_weight"):
+            return estimator.fit(X, y, **{f"{name}__sample_weight": weights})
+    elif has_fit_parameter(estimator, "sample_weight"):
+        return estimator.fit(X, y, sample_weight=weights)
+    # an estimator that takes no weights gets rows drawn by them, in their order
+    drawn = np.random.default_rng(parameters.random_state).choice(len(y), len(y), p=weights / weights.sum())
+    drawn.sort()
+    return estimator.fit(X[drawn], y[drawn])
 
 
 def score(forest: Any, X: Floats, classes: Floats) -> Floats:
@@ -71,7 +98,7 @@ def score(forest: Any, X: Floats, classes: Floats) -> Floats:
     Parameters
     ----------
     forest : estimator
-        It may know fewer classes: the others get probability 0.
+        Fitted, of any kind. It may know fewer classes: the others get probability 0.
     X : float64 (n, d)
     classes : float64 (k,)
         Empty for regression.

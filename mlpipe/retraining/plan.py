@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,15 @@ from mlpipe import clock, db, errors
 from mlpipe.features import store as features
 from mlpipe.registry import artifacts
 from mlpipe.registry import store as versions
-from mlpipe.retraining import provenance
+from mlpipe.retraining import leaks, provenance, windows
 from mlpipe.schema.contract import Schema
 from mlpipe.settings import Settings
 
 MIN_HOLDOUT = 50
 """Rows without which two models cannot be told apart at all."""
+
+FRESH_SHARE = 0.5
+"""Most of the new rows that the comparison may take: a challenger that has seen none of them is no challenger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +35,16 @@ class Plan:
         The window, oldest first.
     holdout : bool (n,)
         The newest rows; the champion has trained on none of them.
+    fresh : bool (n,)
+        All rows that are new to the champion.
     champion : Version or None
         What serves now.
     last_batch, last_label : int
         Newest batch and later label of the store; what comes after is new to the version that is made.
+    stated : tuple of str
+        What a person should know of the rows.
+    broken : tuple of str
+        Why the new rows must not be trained on.
     """
 
     schema: Schema
@@ -43,6 +53,14 @@ class Plan:
     champion: versions.Version | None
     last_batch: int
     last_label: int
+    fresh: NDArray[np.bool_]
+    stated: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+
+    def newest(self, n: int) -> Plan:
+        """Return the plan with its newest n rows alone: a window that was chosen among several."""
+        last = slice(len(self.samples) - n, None)
+        return replace(self, samples=self.samples.take(last), holdout=self.holdout[last], fresh=self.fresh[last])
 
     @property
     def classes(self) -> list[float]:
@@ -50,8 +68,14 @@ class Plan:
         return [] if self.schema.target.task == "regression" else np.unique(self.samples.y).tolist()
 
 
-def read(settings: Settings) -> Plan:
+def read(settings: Settings, evidence: Mapping[str, Any] | None = None) -> Plan:
     """Read the window and choose the rows to compare on.
+
+    Parameters
+    ----------
+    settings : Settings
+    evidence : mapping, optional
+        Of the job; ``since`` is when the drift began (microseconds since 1970).
 
     Raises
     ------
@@ -59,11 +83,13 @@ def read(settings: Settings) -> Plan:
         There are not enough labelled rows, or all of the rows to train on are of one class.
     errors.NotComparable
         The target has changed its task since the champion was trained.
+    errors.LabelLeak
+        A column is the label.
     """
     with db.reading() as connection:
         schema = features.current_schema(connection)
         champion = serving(connection)
-        samples = features.newest_labelled(connection, settings.training_window)
+        samples = _admitted(_mature(connection, settings), settings, evidence or {})
         last_batch, last_label, _ = features.newest_marks(connection)
     if schema is not None and champion is not None and champion.task != schema.target.task:
         raise errors.NotComparable(
@@ -72,25 +98,112 @@ def read(settings: Settings) -> Plan:
         )
     if schema is None or len(samples) < 2:
         raise errors.TooFewSamples(f"{len(samples)} labelled rows are here; a model needs at least two.")
-    holdout = choose_holdout(samples, champion, settings)
-    n_holdout = int(holdout.sum())
+    return checked(
+        Plan(
+            schema=schema,
+            samples=samples,
+            holdout=choose_holdout(samples, champion, settings),
+            champion=champion,
+            last_batch=last_batch,
+            last_label=last_label,
+            fresh=choose_fresh(samples, champion),
+        ),
+        settings,
+    )
+
+
+def _mature(connection: db.Connection, settings: Settings) -> features.Samples:
+    """Read the newest labelled rows whose labels are complete; reads further back while too many are too young."""
+    now, maturity = clock.now_us(), int(settings.label_maturity_s * clock.MICROSECONDS)
+    n = settings.training_window
+    while True:
+        samples = features.newest_labelled(connection, n)
+        old = samples.take(windows.mature(samples.event_times, now=now, maturity=maturity))
+        if len(old) >= settings.training_window or len(samples) < n:
+            return old.take(slice(max(0, len(old) - settings.training_window), None))
+        n *= 2
+
+
+def _admitted(samples: features.Samples, settings: Settings, evidence: Mapping[str, Any]) -> features.Samples:
+    since: int | None = None
+    if settings.window_policy == "time":
+        since = clock.now_us() - int(settings.window_age_s * clock.MICROSECONDS)
+    elif settings.window_policy == "since_drift":
+        since = evidence.get("since")
+    policy = cast("windows.Policy", settings.window_policy)
+    least = max(settings.min_labelled, settings.min_new_labels)
+    return samples.take(windows.admitted(samples.event_times, policy, since=since, least=least))
+
+
+def checked(plan: Plan, settings: Settings) -> Plan:
+    """Check that the rows can be learned and compared on; say what is wrong with them.
+
+    Raises
+    ------
+    errors.TooFewSamples, errors.LabelLeak
+        As `read`.
+    """
+    champion, n_holdout = plan.champion, int(plan.holdout.sum())
     if champion is not None and n_holdout < MIN_HOLDOUT:
         raise errors.TooFewSamples(
             f"Only {n_holdout} rows of the window are new to version {champion.version}; {MIN_HOLDOUT} are needed to "
             "tell two models apart. Corrected labels of old rows do not count."
         )
-    if schema.target.task == "classification" and len(np.unique(samples.y[~holdout])) < 2:
+    y = plan.samples.y
+    if plan.schema.target.task == "classification" and len(np.unique(y[~plan.holdout])) < 2:
         raise errors.TooFewSamples(
-            f"All labels of the {int((~holdout).sum()):,} rows to train on are equal; at least two classes are needed."
+            f"All labels of the {int((~plan.holdout).sum()):,} rows to train on are equal; at least two classes are "
+            "needed."
         )
-    return Plan(
-        schema=schema,
-        samples=samples,
-        holdout=holdout,
-        champion=champion,
-        last_batch=last_batch,
-        last_label=last_label,
-    )
+    refuses = settings.suspicious_data == "refuse"
+    stated = _leaks(plan, refuses=refuses)
+    plan = replace(plan, stated=(*stated, *_shares(plan)))
+    return plan if champion is None else _suspicious(plan, champion, settings)
+
+
+def _leaks(plan: Plan, *, refuses: bool) -> list[str]:
+    X, y = plan.samples.X, plan.samples.y
+    found = leaks.find_leaks(X, y, plan.schema.names, classification=plan.schema.target.task == "classification")
+    if found.equal and refuses:
+        raise errors.LabelLeak(
+            f"Column {', '.join(found.equal)} is the label in all {len(y):,} rows: a model of it would look perfect "
+            "and know nothing. Leave the column out of what is ingested, or set MLPIPE_SUSPICIOUS_DATA=allow if it is "
+            "known when a prediction is asked for."
+        )
+    return found.sentences
+
+
+def _shares(plan: Plan) -> list[str]:
+    """State how common each class is: rare ones are what a mean loss says least of."""
+    if not plan.classes:
+        return []
+    values, counts = np.unique(plan.samples.y, return_counts=True)
+    told = zip(values.tolist(), (100 * counts / counts.sum()).tolist(), strict=True)
+    return ["Labels: " + ", ".join(f"{value:g} {share:.1f} %" for value, share in told) + "."]
+
+
+def _suspicious(plan: Plan, champion: versions.Version, settings: Settings) -> Plan:
+    """Leave copies out that came with the new rows, and say what speaks against training on what is left."""
+    samples, classification = plan.samples, plan.schema.target.task == "classification"
+    surplus = leaks.surplus_copies(samples.X, samples.y, plan.fresh)
+    still = leaks.stuck(samples.X, samples.y, plan.fresh, plan.schema.names, classification=classification)
+    n_new, n_copies = int(plan.fresh.sum()), int(surplus.sum())
+    told = []
+    if still:
+        told.append(f"{', '.join(still)} has one value in all {n_new:,} new rows, which never happened before.")
+    if n_copies > n_new / 2:
+        told.append(f"{n_copies:,} of {n_new:,} new rows are exact copies of others.")
+    if told and settings.suspicious_data == "refuse":
+        return replace(plan, broken=tuple(told))
+    if n_copies:
+        told.append(f"{n_copies:,} exact copies among the new rows were left out.")
+        plan = replace(plan, samples=samples.take(~surplus), fresh=plan.fresh[~surplus])
+        plan = replace(plan, holdout=choose_holdout(plan.samples, champion, settings))
+    known = leaks.across_split(plan.samples.X, plan.samples.y, plan.holdout)
+    if known.sum() and plan.holdout.sum() - known.sum() >= MIN_HOLDOUT:
+        told.append(f"{int(known.sum()):,} rows were not compared on, because they are copies of rows trained on.")
+        plan = replace(plan, samples=plan.samples.take(~known), holdout=plan.holdout[~known], fresh=plan.fresh[~known])
+    return replace(plan, stated=(*plan.stated, *told))
 
 
 def still_holds(connection: db.Connection, plan: Plan) -> None:
@@ -121,6 +234,14 @@ def serving(connection: db.Connection) -> versions.Version | None:
     return versions.get(connection, active.version) if active else None
 
 
+def choose_fresh(samples: features.Samples, champion: versions.Version | None) -> NDArray[np.bool_]:
+    """Mark the rows that the champion has not trained on."""
+    if champion is None:
+        return np.ones(len(samples), dtype=bool)
+    fresh: NDArray[np.bool_] = (samples.ids[:, 0] > champion.last_batch) | (samples.label_ids > champion.last_label)
+    return fresh
+
+
 def choose_holdout(
     samples: features.Samples, champion: versions.Version | None, settings: Settings
 ) -> NDArray[np.bool_]:
@@ -130,13 +251,12 @@ def choose_holdout(
     -------
     bool (n,)
         ``holdout_share`` of the window, at most ``holdout_max`` rows, at least `MIN_HOLDOUT` if so many are there
-        (beside a first model at most half of the rows).
+        (beside a first model at most half of the rows), and at most `FRESH_SHARE` of the new ones.
     """
-    n = len(samples)
+    n, fresh = len(samples), choose_fresh(samples, champion)
     wanted = max(min(MIN_HOLDOUT, n // 2), min(settings.holdout_max, round(settings.holdout_share * n)))
-    fresh = np.ones(n, dtype=bool)
     if champion is not None:
-        fresh = (samples.ids[:, 0] > champion.last_batch) | (samples.label_ids > champion.last_label)
+        wanted = min(wanted, max(MIN_HOLDOUT, round(FRESH_SHARE * fresh.sum())))
     holdout = np.zeros(n, dtype=bool)
     holdout[np.flatnonzero(fresh)[-wanted:]] = True
     return holdout

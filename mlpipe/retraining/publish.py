@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from mlpipe.registry import artifacts, proposals, pruning, rollout
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
 from mlpipe.retraining import child, fit, plan, provenance
+from mlpipe.schema.contract import Schema
 from mlpipe.settings import Settings
 
 
@@ -36,12 +37,15 @@ class Result:
         The gate's; empty for a first model.
     why : str
         The verdict in a sentence.
+    parameters : dict
+        How the model was made, with what was chosen and against what.
     """
 
     scores: dict[str, NDArray[Any]]
     metrics: dict[str, Any]
     verdict: dict[str, Any]
     why: str
+    parameters: dict[str, Any] = field(default_factory=dict)
 
 
 def publish(
@@ -76,7 +80,7 @@ def publish(
     errors.DeployFailed
         A worker cannot serve the version, which is registered; what served goes on serving.
     """
-    parameters = asdict(of_settings(settings)) | {"classes": planned.classes}
+    parameters = result.parameters | {"classes": planned.classes}
     lineage = plan.lineage(planned) | {"settings": provenance.settings(settings)}
     _lay_out(work, job, planned, result, described={"parameters": parameters, "lineage": lineage}, settings=settings)
     files = artifacts.digests(work)
@@ -85,7 +89,7 @@ def publish(
     version = versions.Version(
         version=number,
         created_at=clock.now_us(),
-        kind="forest",
+        kind=settings.model_kind,
         task=planned.schema.target.task or "classification",
         schema_version=planned.schema.version,
         parent=planned.champion.version if planned.champion else None,
@@ -105,9 +109,17 @@ def publish(
     return version
 
 
-def of_settings(settings: Settings) -> fit.Parameters:
-    """Return the forest's parameters that the settings ask for."""
-    return fit.Parameters(settings.n_estimators, settings.max_depth, settings.random_state)
+def of_settings(settings: Settings, schema: Schema) -> fit.Parameters:
+    """Return the parameters that the settings ask for."""
+    return fit.Parameters(
+        n_estimators=settings.n_estimators,
+        max_depth=settings.max_depth,
+        random_state=settings.random_state,
+        kind=settings.model_kind,
+        class_weight=settings.class_weight,
+        categories=tuple(schema.of_kind("category")),
+        half_life=settings.window_half_life if settings.window_policy == "weighted" else 0,
+    )
 
 
 def _lay_out(
@@ -126,6 +138,7 @@ def _lay_out(
     manifest = described | {
         "schema": msgspec.to_builtins(planned.schema),
         "metrics": result.metrics,
+        "stated": list(planned.stated),
         "libraries": artifacts.libraries(),
         "job": job.id,
         "reason": job.reason,

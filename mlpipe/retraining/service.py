@@ -10,13 +10,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from mlpipe import clock, db, errors, logs
 from mlpipe.features import store as features
 from mlpipe.jobs import ledger
 from mlpipe.jobs import store as jobs
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
-from mlpipe.retraining import asking, child, evaluate, gate, plan, publish, triggers
+from mlpipe.retraining import asking, child, evaluate, gate, judging, plan, publish, triggers
 from mlpipe.settings import Settings
 
 logger = logging.getLogger("mlpipe.retraining")
@@ -92,17 +94,20 @@ def _carry_out(job: jobs.Job, settings: Settings, holder: str, stopping: Callabl
         _wait(job, holder, f"{have}; old rows cannot teach what has changed.")
         return
     try:
-        planned = plan.read(settings)
+        planned = plan.read(settings, job.evidence)
     except errors.TooFewSamples as fault:
         if is_first or job.evidence.get("asked"):
             raise
         _hold(job, holder, triggers.untrainable(fault.detail, now=clock.now_us()), settings)
         return
+    if planned.broken:
+        _refuse(job, planned, holder)
+        return
     _tidy(settings)
     settings.models_folder.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=WORK, dir=settings.models_folder))
     try:
-        result = _fit(work, planned, settings, _beat(job, settings, holder, stopping))
+        planned, result = _fit(work, job, planned, settings, _beat(job, settings, holder, stopping))
         _decide(work, job, planned, result, settings=settings, holder=holder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -126,28 +131,54 @@ def _beat(job: jobs.Job, settings: Settings, holder: str, stopping: Callable[[],
     return beat
 
 
-def _fit(work: Path, planned: plan.Plan, settings: Settings, beat: Callable[[], bool | None]) -> publish.Result:
+def _refuse(job: jobs.Job, planned: plan.Plan, holder: str) -> None:
+    """End a retraining whose new rows look wrong before any model has seen them."""
+    version = planned.champion.version if planned.champion else None
+    told = {
+        "last_batch": planned.last_batch,
+        "last_label": planned.last_label,
+        "verdict": {"decision": "reject", "broken": list(planned.broken)},
+    }
+    sentence = (
+        f"Version {version} stays, and nothing was trained. {' '.join(planned.broken)} Check where these rows come "
+        "from; MLPIPE_SUSPICIOUS_DATA=allow lets them pass."
+    )
+    _end(job, holder, "rejected", sentence, told)
+
+
+def _fit(
+    work: Path, job: jobs.Job, planned: plan.Plan, settings: Settings, beat: Callable[[], bool | None]
+) -> tuple[plan.Plan, publish.Result]:
     champion = planned.champion
+    parameters = publish.of_settings(settings, planned.schema)
     child.write_task(
         work,
         X=planned.samples.X,
         y=planned.samples.y,
         holdout=planned.holdout,
+        fresh=planned.fresh,
         task=planned.schema.target.task or "classification",
-        parameters=publish.of_settings(settings),
+        parameters=parameters,
         champion=(registry.folder(settings.models_folder, champion.version), champion.files, champion.accepted)
         if champion
         else None,
+        policy=settings.window_policy,
+        search_s=settings.search_s,
     )
     scores = child.run(work, timeout_s=settings.fit_timeout_s, memory_mb=settings.fit_memory_mb, beat=beat)
+    planned = planned.newest(int(scores.get("used", len(planned.samples))))
+    verdict = _verdict(job, planned, scores, settings)
     y = planned.samples.y[planned.holdout]
-    verdict = _verdict(y, scores)
-    return publish.Result(
+    why = verdict.sentence if verdict else _why_not_compared(planned, scores)
+    chosen = orjson.loads(str(scores["chosen"])) if "chosen" in scores else {"parameters": asdict(parameters)}
+    result = publish.Result(
         scores=scores,
         metrics=evaluate.metrics(y, scores["challenger_scores"], scores["challenger_classes"]),
         verdict=asdict(verdict) if verdict else {},
-        why=verdict.sentence if verdict else _why_not_compared(planned, scores),
+        why=" ".join([why, *planned.stated]),
+        parameters=chosen["parameters"] | {"window": settings.window_policy, "tried": chosen.get("tried", [])},
     )
+    return planned, result
 
 
 def _why_not_compared(planned: plan.Plan, scores: dict[str, Any]) -> str:
@@ -158,23 +189,28 @@ def _why_not_compared(planned: plan.Plan, scores: dict[str, Any]) -> str:
     )
 
 
-def _verdict(y: evaluate.Floats, scores: dict[str, Any]) -> gate.Verdict | None:
-    if "champion_scores" not in scores:
-        return None
-    kept = evaluate.losses(y, scores["champion_scores"], scores["champion_classes"])
-    tried = evaluate.losses(y, scores["challenger_scores"], scores["challenger_classes"])
-    return gate.judge(kept, tried, loss="Brier score" if len(scores["challenger_classes"]) else "mean absolute error")
+def _verdict(job: jobs.Job, planned: plan.Plan, scores: dict[str, Any], settings: Settings) -> gate.Verdict | None:
+    verdict = judging.judge(planned, scores, settings, trigger=gate.trigger_of(job.evidence))
+    faults = judging.refit_faults(planned, scores, settings) if verdict is None else []
+    if faults:  # with nobody to beat, a refit that has gone wrong is no verdict but a failure
+        raise errors.FitFailed(" ".join(faults))
+    return verdict
+
+
+_OUTCOMES = {"hold": "held", "reject": "rejected"}
+"""Decision of the gate -> outcome of the job, where the champion stays."""
 
 
 def _decide(
     work: Path, job: jobs.Job, planned: plan.Plan, result: publish.Result, *, settings: Settings, holder: str
 ) -> None:
-    if planned.champion is not None and result.verdict.get("decision") == "reject":
+    outcome = _OUTCOMES.get(result.verdict.get("decision", ""))
+    if planned.champion is not None and outcome is not None:
         with db.reading() as connection:
             plan.still_holds(connection, planned)
         seen = {"last_batch": planned.last_batch, "last_label": planned.last_label}
         told = seen | {"metrics": result.metrics, "verdict": result.verdict}
-        _end(job, holder, "rejected", f"Version {planned.champion.version} stays. {result.why}", told)
+        _end(job, holder, outcome, f"Version {planned.champion.version} stays. {result.why}", told)
         return
     version = publish.publish(work, job, planned, result, settings=settings, holder=holder)
     if version is None:
@@ -210,6 +246,7 @@ def _put_back(job: jobs.Job, holder: str) -> None:
 _ENDS = {
     "superseded": ("done", "verdict"),
     "rejected": ("done", "verdict"),
+    "held": ("done", "verdict"),
     "failed": ("failed", "failure"),
     "cancelled": ("cancelled", "cancel"),
 }
