@@ -23,8 +23,9 @@ from mlpipe.drift import service as drift
 from mlpipe.drift import watch as silence
 from mlpipe.incidents import sending
 from mlpipe.jobs import service as jobs
-from mlpipe.prediction import feedback
+from mlpipe.prediction import feedback, shadow
 from mlpipe.prediction import routes as prediction_routes
+from mlpipe.retraining import probations
 from mlpipe.retraining import service as retraining
 from mlpipe.settings import Settings
 
@@ -41,7 +42,10 @@ SWEEP_S = 5.0
 TELL_S = 1.0
 """Pause between two rounds of messages about incidents."""
 
-N_ENTRIES = 7
+SHADOW_S = 1.0
+"""Pause between two rounds of shadow scoring, and between two looks at a probation."""
+
+N_ENTRIES = 8
 """A thread for each entry: a fit, a slow check or a slow receiver of messages holds up nothing else."""
 
 
@@ -59,6 +63,8 @@ class Background:
         self._app = app
         self._settings = settings
         self._champion = app.extensions[prediction_routes.EXTENSION]
+        self._router = app.extensions[prediction_routes.ROUTER]
+        self._probation = probations.Watch(self._champion, settings)
         self._monitor = app.extensions[drift_routes.EXTENSION]
         self._leads = threading.Event()
         self._stopping = threading.Event()
@@ -82,6 +88,7 @@ class Background:
         self._every(self.sweep, SWEEP_S)
         self._every(self.look, SWEEP_S)
         self._every(self.tell, TELL_S)
+        self._every(self.accompany, SHADOW_S)
         self._scheduler.start()
         atexit.register(self.stop)
 
@@ -118,6 +125,7 @@ class Background:
     def watch(self) -> None:
         """Serve what the registry says, and write that this worker is alive."""
         self._champion.refresh()
+        self._router.refresh()
         model = self._champion.model
         version, revision = (model.version, model.revision) if model else (None, None)
         jobs.beat(self.worker, started_at=self._started_at, version=version, revision=revision)
@@ -155,6 +163,12 @@ class Background:
         """Open and close the incidents of silence and age."""
         if self._leads.is_set():
             silence.look(self._settings, watching_since=self._started_at)
+
+    def accompany(self) -> None:
+        """Score in the shadow what was answered, and look whether a new champion keeps its promise."""
+        if self._leads.is_set():
+            shadow.step(self._champion)
+            self._probation.step()
 
     def tell(self) -> None:
         """Send the messages about incidents."""

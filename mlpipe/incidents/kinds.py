@@ -28,6 +28,9 @@ KINDS = {
     "drift": Kind("Drift", degrades=False),  # mlpipe acts on it by itself; if that fails, `retraining` says so
     QUALITY: Kind("The answers have become worse"),
     "model_load": Kind("A version cannot be loaded"),
+    "answers_fail": Kind("The version that serves fails with requests"),
+    "route_failed": Kind("A canary or shadow does not work", degrades=False),  # the champion answers everybody
+    "rolled_back": Kind("A new version was rolled back", degrades=False),  # the version before serves
     "checks_silent": Kind("Drift is not watched"),
     "predictions_silent": Kind("Predictions have stopped"),
     "labels_silent": Kind("Labels are late"),

@@ -16,7 +16,7 @@ from mlpipe.jobs import ledger
 from mlpipe.jobs import store as jobs
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
-from mlpipe.retraining import child, evaluate, gate, plan, publish
+from mlpipe.retraining import child, evaluate, gate, plan, publish, store
 from mlpipe.schema.contract import Schema
 from mlpipe.settings import Settings
 
@@ -143,6 +143,9 @@ def _new_labels(connection: db.Connection, job: jobs.Job, settings: Settings) ->
     if tried is not None and tried.result:
         last_batch = max(last_batch, tried.result["last_batch"])
         last_label = max(last_label, tried.result["last_label"])
+    if not asked:  # what was known at a rollback is no reason to deploy again
+        held_batch, held_label = store.held_marks(connection)
+        last_batch, last_label = max(last_batch, held_batch), max(last_label, held_label)
     n = features.count_new_labels(connection, last_batch=last_batch, last_label=last_label, enough=needed)
     return n, needed
 
