@@ -35,6 +35,9 @@ MIN_TIMED = 10
 MIN_JUMP_ROWS = 200
 """Rows of traffic before answers are compared with what they were on the reference."""
 
+MIN_REFERENCE_ROWS = 100
+"""Rows of the reference below which it says too little of what a version would answer."""
+
 JUMP = 0.35
 """Share of answers that neither the data nor the reference explain. Retrained forests on real streams stayed below
 0.25 (docs/retraining.md); a version that answers the opposite, or always the same, is far above."""
@@ -245,7 +248,7 @@ def jump(reference: tuple[Floats, Floats], traffic: tuple[Floats, Floats], *, is
     Returns
     -------
     float or None
-        From 0 to 1; None below `MIN_JUMP_ROWS` rows.
+        From 0 to 1; None below `MIN_JUMP_ROWS` rows of traffic or `MIN_REFERENCE_ROWS` of the reference.
 
     Notes
     -----
@@ -262,7 +265,7 @@ def jump(reference: tuple[Floats, Floats], traffic: tuple[Floats, Floats], *, is
     >>> jump((old, 1 - old), (old, 1 - old), is_classifier=True)
     0.0
     """
-    if min(len(reference[0]), len(traffic[0])) < MIN_JUMP_ROWS:
+    if len(reference[0]) < MIN_REFERENCE_ROWS or len(traffic[0]) < MIN_JUMP_ROWS:
         return None
     cells = [_cells(before, now, is_classifier) for before, now in zip(reference, traffic, strict=True)]
     size = 1 + max(int(part.max()) for pair in cells for part in pair)
