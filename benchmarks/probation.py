@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the package is run from its checkout
 
 import streams
+
 from mlpipe.retraining import evaluate, fit, probation
 
 STEP, WINDOW, LOOK, MOST_ROWS = 1_000, 2_000, 50, 60_000

@@ -14,7 +14,7 @@ from mlpipe.jobs import ledger
 from mlpipe.jobs import store as jobs
 from mlpipe.prediction import routed, shadow
 from mlpipe.registry import store as versions
-from mlpipe.retraining import probations, service, store
+from mlpipe.retraining import probations, service
 from mlpipe.settings import Settings
 from tests import trained
 
@@ -233,4 +233,3 @@ def test_after_a_rollback_only_new_labels_are_a_reason_to_retrain(
     made.step()
     with db.reading() as connection:
         assert incidents.open_ones(connection) == []
-
