@@ -74,6 +74,7 @@ class Watch:
         if active is None:
             return
         _close(active, open_incidents, self._settings)
+        _end_route(active)
         if newest is not None and newest.state == store.OPEN:
             if newest.generation != active.generation:
                 _end(newest, "ended", "Another version serves, so there is nothing to prove any more.", {})
@@ -264,6 +265,18 @@ def _close(active: versions.Active, open_incidents: dict[str, Any], settings: Se
     elif active.version != held["rival"]:
         with db.transaction() as connection:
             incidents.resolve(connection, INCIDENT, f"Version {active.version} serves now.")
+
+
+def _end_route(active: versions.Active) -> None:
+    """Close the route of a version that answers everybody now."""
+    with db.reading() as connection:
+        if all(route.model_version != active.version for route in routed.open_routes(connection)):
+            return
+    with db.transaction() as connection:
+        route = routed.stop(connection, active.version)
+        if route is not None:
+            sentence = f"Version {active.version} is no {route.route} any more: it serves everybody."
+            ledger.record(connection, "route", sentence, model_version=active.version)
 
 
 def shown(found: store.Probation) -> dict[str, Any]:

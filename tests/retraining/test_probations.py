@@ -233,3 +233,14 @@ def test_after_a_rollback_only_new_labels_are_a_reason_to_retrain(
     made.step()
     with db.reading() as connection:
         assert incidents.open_ones(connection) == []
+
+
+def test_a_canary_that_becomes_the_champion_is_a_canary_no_more(
+    served: FlaskClient, trained_app: Flask, trained_settings: Settings
+) -> None:
+    trained.add_version(trained_settings, 2)
+    assert served.put("/models/routes", json={"version": 2, "route": "canary", "share": 0.5}).status_code == 200
+    deploy(trained_app, 2)
+    watch(trained_app, trained_settings)
+    shown = [(row["version"], row["route"], row["open"]) for row in served.get("/models/routes").json["items"]]
+    assert shown == [(1, "shadow", True), (2, "canary", False)]
