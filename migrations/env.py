@@ -12,6 +12,7 @@ from mlpipe.incidents import tables as _incidents  # noqa: F401
 from mlpipe.jobs import tables as _jobs  # noqa: F401
 from mlpipe.prediction import tables as _prediction  # noqa: F401
 from mlpipe.registry import tables as _registry  # noqa: F401
+from mlpipe.retraining import tables as _retraining  # noqa: F401
 
 
 def run_online() -> None:

@@ -22,6 +22,7 @@ from mlpipe.ingestion import routes as ingestion
 from mlpipe.jobs import routes as jobs
 from mlpipe.prediction import routes as prediction
 from mlpipe.prediction.champion import Champion
+from mlpipe.prediction.routing import Router
 from mlpipe.registry import routes as registry
 from mlpipe.retraining import routes as retraining
 from mlpipe.settings import Settings
@@ -67,6 +68,7 @@ def create_app(settings: Settings) -> Flask:
     db.init(app, settings)
     app.extensions[prediction.EXTENSION] = champion = Champion(settings.models_folder)
     registry.init(app, look=champion.refresh)
+    app.extensions[prediction.ROUTER] = Router(champion)
     drift.init(app, settings)
     for stage in STAGES:
         app.register_blueprint(stage.blueprint)
@@ -104,6 +106,7 @@ def _add_health(app: Flask, settings: Settings) -> None:
     web.add_health(app, "scheduler", scheduler.health)
     web.add_health(app, "drift_monitor", drift.health)
     web.add_health(app, "retraining", retraining.health)
+    web.add_health(app, "probation", retraining.probation_health)
     web.add_health(app, "incidents", incidents.health)
     web.add_health(app, "prediction_log", prediction.log_health)
     web.add_health(app, "disk", disk)

@@ -23,9 +23,9 @@ from mlpipe.drift import service as drift
 from mlpipe.drift import watch as silence
 from mlpipe.incidents import sending
 from mlpipe.jobs import service as jobs
-from mlpipe.prediction import feedback
+from mlpipe.prediction import feedback, shadow
 from mlpipe.prediction import routes as prediction_routes
-from mlpipe.retraining import asking
+from mlpipe.retraining import asking, probations
 from mlpipe.retraining import service as retraining
 from mlpipe.settings import Settings
 
@@ -48,6 +48,9 @@ BEAT_S = 1.0
 DEPLOY_S = 0.05
 """Pause between two looks while a deploy is under way: all workers change within that time."""
 
+SHADOW_S = 1.0
+"""Pause between two rounds of shadow scoring, and between two looks at a probation."""
+
 N_ENTRIES = 8
 """A thread for each entry: a fit, a slow check or a slow receiver of messages holds up nothing else."""
 
@@ -66,6 +69,8 @@ class Background:
         self._app = app
         self._settings = settings
         self._champion = app.extensions[prediction_routes.EXTENSION]
+        self._router = app.extensions[prediction_routes.ROUTER]
+        self._probation = probations.Watch(self._champion, settings)
         self._monitor = app.extensions[drift_routes.EXTENSION]
         self._leads = threading.Event()
         self._stopping = threading.Event()
@@ -92,6 +97,7 @@ class Background:
         self._every(self.sweep, SWEEP_S)
         self._every(self.look, SWEEP_S)
         self._every(self.tell, TELL_S)
+        self._every(self.accompany, SHADOW_S)
         self._scheduler.start()
         atexit.register(self.stop)
 
@@ -130,6 +136,7 @@ class Background:
         changed = self._champion.refresh()
         while self._champion.expects and not self._stopping.wait(DEPLOY_S):
             changed |= self._champion.refresh()
+        self._router.refresh()
         if changed:
             self.beat()
 
@@ -173,6 +180,12 @@ class Background:
         """Open and close the incidents of silence and age."""
         if self._leads.is_set():
             silence.look(self._settings, watching_since=self._started_at)
+
+    def accompany(self) -> None:
+        """Score in the shadow what was answered, and look whether a new champion keeps its promise."""
+        if self._leads.is_set():
+            shadow.step(self._champion)
+            self._probation.step()
 
     def tell(self) -> None:
         """Send the messages about incidents."""

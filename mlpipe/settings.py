@@ -290,6 +290,15 @@ class Settings:
         0, "Most memory of the fit process; 0 means no limit.", unit="MB", low=0, high=10_000_000
     )
 
+    probation_rows: int = _setting(
+        1000,
+        "Labelled rows on which a new champion is compared with the one before, which scores them in the shadow; 0 "
+        "means no probation. Enough to tell a version that is 5 points worse.",
+        unit="rows",
+        low=0,
+        high=1_000_000,
+    )
+
     checks_silent_s: float = _setting(
         1200.0,
         "Time without a drift check that ended (one that waits for data has) from which that is an incident; 0 means "

@@ -16,10 +16,12 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
+from sklearn.base import clone
 
 from mlpipe import db
 from mlpipe.app import create_app
 from mlpipe.prediction.champion import Champion
+from mlpipe.registry import artifacts
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
 from mlpipe.retraining import asking
@@ -157,3 +159,19 @@ def trained_app(trained_settings: Settings) -> Iterator[Flask]:
 def served(trained_app: Flask) -> FlaskClient:
     """A client of an app that serves version 1."""
     return trained_app.test_client()
+
+
+def sabotage(settings: Settings, number: int) -> None:
+    """Register a version of which everything is in order, but it answers the opposite of what version 1 does."""
+    made = settings.models_folder / str(number)
+    shutil.copytree(settings.models_folder / "1", made)
+    with db.reading() as connection:
+        first = versions.get(connection, 1)
+    assert first is not None
+    contents, reference = artifacts.load(made, first.files), artifacts.load_reference(made, first.files)
+    inverted = clone(contents.estimator).fit(reference["X"], 1 - reference["y"])
+    artifacts.dump_model(inverted, made / artifacts.MODEL)
+    smoke = {"X": contents.smoke_X, "scores": inverted.predict_proba(contents.smoke_X)}
+    artifacts.dump_arrays(smoke, made / artifacts.SMOKE)
+    with db.transaction() as connection:
+        versions.add(connection, replace(first, version=number, files=artifacts.digests(made)))

@@ -36,6 +36,9 @@ KINDS = {
     USELESS: Kind("Retraining does not help"),
     "model_load": Kind("A version cannot be loaded"),
     DEPLOY_FAILED: Kind("A version was not deployed"),
+    "answers_fail": Kind("The version that serves fails with requests"),
+    "route_failed": Kind("A canary or shadow does not work", degrades=False),  # the champion answers everybody
+    "rolled_back": Kind("A new version was rolled back", degrades=False),  # the version before serves
     "checks_silent": Kind("Drift is not watched"),
     "predictions_silent": Kind("Predictions have stopped"),
     "labels_silent": Kind("Labels are late"),

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from mlpipe.prediction.store import KEYS_A_QUERY
-from mlpipe.prediction.tables import prediction_labels, predictions
+from mlpipe.prediction.tables import SERVED, prediction_labels, predictions
 
 Floats = NDArray[np.float64]
 
@@ -110,7 +110,7 @@ def requests_between(connection: sa.Connection, since_us: int, until_us: int, *,
     """
     table = predictions.c
     query = sa.select(table.predicted_at, table.id, table.model_version, table.n_rows)
-    during = query.where(table.predicted_at >= since_us, table.predicted_at < until_us)
+    during = query.where(table.predicted_at >= since_us, table.predicted_at < until_us, SERVED)
     return _matrix(connection, during.order_by(table.predicted_at.desc()).limit(limit), 4)
 
 

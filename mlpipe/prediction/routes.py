@@ -8,11 +8,13 @@ from flask import Blueprint, Response, current_app, request
 
 from mlpipe import db, errors, web
 from mlpipe.prediction import champion as champions
-from mlpipe.prediction import feedback, service
+from mlpipe.prediction import feedback, routed, routing, service
+from mlpipe.schema import messages
 
 blueprint = Blueprint("prediction", __name__)
 
 EXTENSION = "mlpipe.champion"
+ROUTER = "mlpipe.router"
 PREDICTION_ID = re.compile(r"([0-9]{1,18})-([0-9]{1,9})")
 PROBA = ("all", "predicted")
 
@@ -20,6 +22,12 @@ PROBA = ("all", "predicted")
 def champion() -> champions.Champion:
     """Return what this process serves."""
     found: champions.Champion = current_app.extensions[EXTENSION]
+    return found
+
+
+def router() -> routing.Router:
+    """Return who answers in this process when it is not the champion."""
+    found: routing.Router = current_app.extensions[ROUTER]
     return found
 
 
@@ -32,8 +40,10 @@ def post_predict() -> Response:
     found = service.predict(
         web.body(),
         champion=champion(),
+        router=router(),
         settings=web.settings(),
         request_id=web.request_id(),
+        entity_id=request.environ.get("HTTP_X_ENTITY_ID"),
         all_probabilities=wanted == "all",
     )
     return web.answer(found)
@@ -69,6 +79,32 @@ def get_prediction(prediction_id: str) -> Response:
     if found is None:
         raise errors.NotFound(f"{errors.quoted(prediction_id)} is no prediction id; one looks like 841-0.")
     return web.answer(service.one(int(found[1]), int(found[2])))
+
+
+@blueprint.get("/models/routes")
+def get_routes() -> Response:
+    """Return canaries and shadows that are or were, newest first."""
+    with db.reading() as connection:
+        rows = routed.page(connection, limit=web.one_more(), before=web.cursor())
+    return web.answer(web.listing(rows, show=routing.shown, key=lambda row: row.id))
+
+
+@blueprint.put("/models/routes")
+def put_route() -> Response:
+    """Serve a version to a share of callers, or score it in the shadow."""
+    asked = messages.decode_route(web.body())
+    reason = asked.reason or "Asked for by hand."
+    found = routing.put(asked.version, asked.route, asked.share, by="api", reason=reason)
+    router().refresh()
+    return web.answer(found)
+
+
+@blueprint.delete("/models/routes/<int:version>")
+def delete_route(version: int) -> Response:
+    """Stop the route of a version."""
+    found = routing.remove(version, by="api", reason="Asked for by hand.")
+    router().refresh()
+    return web.answer(found)
 
 
 def model_health() -> tuple[web.HealthStatus, str]:

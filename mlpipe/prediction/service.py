@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from mlpipe import clock, db, errors
 from mlpipe.features import store as features
 from mlpipe.jobs import store as jobs
-from mlpipe.prediction import store
+from mlpipe.prediction import routed, store
 from mlpipe.prediction.champion import Champion, Model
+from mlpipe.prediction.routing import Router
 from mlpipe.registry import store as versions
 from mlpipe.schema import matrix
 from mlpipe.schema.contract import Schema
@@ -34,7 +35,14 @@ LOADING_S = 10
 
 
 def predict(
-    body: bytes, *, champion: Champion, settings: Settings, request_id: str, all_probabilities: bool = False
+    body: bytes,
+    *,
+    champion: Champion,
+    router: Router,
+    settings: Settings,
+    request_id: str,
+    entity_id: str | None = None,
+    all_probabilities: bool = False,
 ) -> dict[str, Any]:
     """Answer the rows of a body, logging them first.
 
@@ -44,8 +52,12 @@ def predict(
         JSON as in ``POST /predict``.
     champion : Champion
         The loaded model of this process.
+    router : Router
+        Knows the canary.
     request_id : str
         Goes into the log and the answer.
+    entity_id : str, optional
+        Whom the request is about, where the body does not say: a canary keeps to the same ones.
     all_probabilities : bool
         Answer the probability of every class instead of that of the predicted one.
 
@@ -60,22 +72,32 @@ def predict(
     """
     started = time.perf_counter_ns()
     asked = matrix.decode_predict(body, max_rows=settings.max_rows)
-    model = champion.model if asked.version is None else champion.version(asked.version)
+    model, route = champion.model, DEFAULT_ROUTE
+    if asked.version is not None:
+        model, route = champion.version(asked.version), "asked"
+    elif (canary := router.canary) is not None and canary.answers(asked.entity_id or entity_id or request_id):
+        model, route = canary.model, routed.CANARY
     if model is None:
         raise _no_model(champion, settings)
     X = matrix.encode(asked.table, model.schema)
-    outputs, probabilities = model.answer(X)
+    try:
+        outputs, probabilities = model.answer(X)
+    except Exception as fault:
+        if asked.version is not None:
+            raise
+        model, route, (outputs, probabilities) = router.rescue(model, X, fault)
     row = {
         "request_id": request_id,
         "predicted_at": clock.now_us(),
         "model_version": model.version,
         "model_revision": model.revision,
-        "route": DEFAULT_ROUTE if asked.version is None else "asked",
+        "route": route,
         "n_rows": len(X),
         "features": X.tobytes(),
         "outputs": outputs.tobytes(),
         "probabilities": None if probabilities is None else probabilities.tobytes(),
         "latency_us": (time.perf_counter_ns() - started) // 1000,
+        "answered": None,
     }
     prediction = store.append(row)
     return {
@@ -200,6 +222,7 @@ def _described(
             "predicted_at": clock.iso(request.predicted_at),
             "model_version": request.model_version,
             "model_revision": request.model_revision,
+            "route": request.route,
             "features": dict(zip(schema.names, row, strict=True)),
             "prediction": output,
             "label": label,
@@ -221,6 +244,7 @@ def one(prediction: int, position: int) -> dict[str, Any]:
     with db.reading() as connection:
         request = store.logged(connection, [prediction]).get(prediction)
         history = store.label_history(connection, prediction, position)
+        shadows = routed.shadows_of(connection, prediction)
         schema = features.current_schema(connection)
         if request is None or schema is None or position >= len(request.outputs):
             raise errors.NotFound(f"There is no prediction {prediction}-{position}.")
@@ -235,5 +259,16 @@ def one(prediction: int, position: int) -> dict[str, Any]:
                 "current": bool(row.current),
             }
             for label, row in zip(labels, history, strict=True)
-        ]
+        ],
+        "shadows": [_shadow(row, position, schema) for row in shadows],
     }
+
+
+def _shadow(row: Any, position: int, schema: Schema) -> dict[str, Any]:
+    """Return what another version would have answered."""
+    output = np.frombuffer(row.outputs)[position : position + 1]
+    shown = {"model_version": row.model_version, "prediction": matrix.decode_label(output, schema.target)[0]}
+    if row.probabilities is None:
+        return shown
+    scores = np.frombuffer(row.probabilities).reshape(row.n_rows, -1)
+    return shown | {"probability": float(scores[position].max())}

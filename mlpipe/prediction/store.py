@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from mlpipe import clock, db
-from mlpipe.prediction.tables import prediction_labels, predictions
+from mlpipe.prediction.tables import SERVED, prediction_labels, predictions
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -41,6 +41,7 @@ class Logged:
     predicted_at: int
     model_version: int
     model_revision: int
+    route: str
     X: Floats
     outputs: Floats
     probabilities: Floats | None
@@ -70,12 +71,12 @@ def append(row: dict[str, Any]) -> int:
 
 
 def logged(connection: sa.Connection, ids: Iterable[int]) -> dict[int, Logged]:
-    """Return logged requests by id; unknown ids are left out."""
+    """Return logged requests by id; unknown ids, and those of shadow rows, are left out."""
     wanted = sorted(set(ids))
     found: dict[int, Logged] = {}
     for start in range(0, len(wanted), KEYS_A_QUERY):
         part = wanted[start : start + KEYS_A_QUERY]
-        for row in connection.execute(sa.select(predictions).where(predictions.c.id.in_(part))):
+        for row in connection.execute(sa.select(predictions).where(predictions.c.id.in_(part), SERVED)):
             found[row.id] = _logged(row)
     return found
 
@@ -88,6 +89,7 @@ def _logged(row: sa.Row[Any]) -> Logged:
         predicted_at=row.predicted_at,
         model_version=row.model_version,
         model_revision=row.model_revision,
+        route=row.route,
         X=_block(row.features, n),
         outputs=np.frombuffer(row.outputs),
         probabilities=None if row.probabilities is None else _block(row.probabilities, n),
@@ -100,7 +102,7 @@ def _block(content: bytes, n: int) -> Floats:
 
 def page(connection: sa.Connection, *, limit: int, before: int | None = None) -> list[Logged]:
     """Return logged requests, newest first, older than the row `before`."""
-    query = sa.select(predictions).order_by(predictions.c.id.desc()).limit(limit)
+    query = sa.select(predictions).where(SERVED).order_by(predictions.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(predictions.c.id < before)
     return [_logged(row) for row in connection.execute(query)]
@@ -141,7 +143,7 @@ def reach(connection: sa.Connection, version: int, last: int, n: int) -> tuple[i
 
 
 def _after(columns: sa.Select[Any], version: int, last: int) -> sa.Select[Any]:
-    newer = columns.where(predictions.c.model_version == version, predictions.c.id > last)
+    newer = columns.where(predictions.c.model_version == version, predictions.c.id > last, SERVED)
     return newer.order_by(predictions.c.id)
 
 
@@ -163,7 +165,7 @@ def window(connection: sa.Connection, version: int, n: int, *, upto: int | None 
     rows: list[Sequence[Any]] = []
     missing, before = n, None if upto is None else upto + 1
     while missing > 0:
-        query = sa.select(*_WINDOW).where(predictions.c.model_version == version)
+        query = sa.select(*_WINDOW).where(predictions.c.model_version == version, SERVED)
         if before is not None:
             query = query.where(predictions.c.id < before)
         part = connection.execute(query.order_by(predictions.c.id.desc()).limit(min(missing, WINDOW_REQUESTS))).all()
@@ -257,6 +259,7 @@ def parked(connection: sa.Connection, *, limit: int) -> list[sa.Row[Any]]:
             prediction_labels.c.sample_batch.is_(None),
             prediction_labels.c.current,
             prediction_labels.c.position < predictions.c.n_rows,
+            SERVED,
         )
         .order_by(prediction_labels.c.id)
         .limit(limit)

@@ -14,7 +14,7 @@ from mlpipe.incidents import store as incidents
 from mlpipe.jobs import asking, ledger
 from mlpipe.jobs import store as jobs
 from mlpipe.registry import store as versions
-from mlpipe.retraining import plan, triggers
+from mlpipe.retraining import plan, store, triggers
 from mlpipe.schema.contract import Schema
 from mlpipe.settings import Settings
 
@@ -202,6 +202,9 @@ def new_labels(connection: db.Connection, job: jobs.Job, settings: Settings) -> 
     needed = plan.MIN_HOLDOUT if asked else settings.min_new_labels
     tried = None if asked else jobs.last_job(connection, KIND, outcomes=TRAINED)
     last_batch, last_label = _marks(plan.serving(connection), tried)
+    if not asked:  # what was known at a rollback is no reason to deploy again
+        held_batch, held_label = store.held_marks(connection)
+        last_batch, last_label = max(last_batch, held_batch), max(last_label, held_label)
     n = features.count_new_labels(connection, last_batch=last_batch, last_label=last_label, enough=needed)
     return n, needed
 

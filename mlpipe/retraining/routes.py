@@ -10,7 +10,9 @@ from flask import Blueprint, Response
 
 from mlpipe import clock, db, errors, web
 from mlpipe.jobs import store as jobs
-from mlpipe.retraining import asking, lineage
+from mlpipe.prediction import routed
+from mlpipe.registry import store as versions
+from mlpipe.retraining import asking, comparing, lineage, probations, store
 from mlpipe.schema import messages
 
 blueprint = Blueprint("retraining", __name__)
@@ -63,6 +65,25 @@ def get_versions_of(sample_id: str) -> Response:
     return web.answer(lineage.versions_of(int(found[1]), int(found[2])))
 
 
+@blueprint.get("/models/probations")
+def get_probations() -> Response:
+    """Return probations of new champions, newest first."""
+    version = web.query_int("version", None, low=1, high=versions.MAX_VERSION)
+    with db.reading() as connection:
+        rows = store.page(connection, limit=web.one_more(), before=web.cursor(), version=version)
+    return web.answer(web.listing(rows, show=probations.shown, key=lambda row: row.id))
+
+
+@blueprint.get("/models/comparisons")
+def get_comparisons() -> Response:
+    """Compare what is routed now with the champion."""
+    with db.reading() as connection:
+        active = versions.active(connection)
+        found = routed.open_routes(connection) if active else []
+        items = [comparing.of_route(connection, route, active.version) for route in found if active]
+    return web.answer({"items": items})
+
+
 def _job(job_id: int) -> jobs.Job:
     with db.reading() as connection:
         job = jobs.get(connection, job_id)
@@ -98,3 +119,10 @@ def health() -> tuple[web.HealthStatus, str]:
         return "degraded", f"Job {job.id} failed: {job.sentence}"
     state = job.state.replace("_", " ")
     return "ok", f"Job {job.id} {f'is {state}' if job.state in jobs.OPEN else state}: {job.sentence or job.reason}"
+
+
+def probation_health() -> tuple[web.HealthStatus, str]:
+    """Say whether the version that serves is on probation."""
+    with db.reading() as connection:
+        newest = store.newest(connection)
+    return "ok", newest.sentence if newest else "No version has been on probation."

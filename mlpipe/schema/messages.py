@@ -27,12 +27,16 @@ MAX_NAME = 80
 
 _BATCH = {"features", "records", "labels", "batch_id", "feature_names", "event_times", "row_ids"}
 _SAMPLE = {"features", "record", "label", "event_time", "row_id"}
-_PREDICT = {"features", "records", "version"}
+_PREDICT = {"features", "records", "version", "entity_id"}
+_ROUTE = {"version", "route", "share", "reason"}
+
+ROUTES = ("canary", "shadow")
 
 
 class _Numbers(msgspec.Struct, forbid_unknown_fields=True):
     features: list[list[float | None]]
     version: Any = None
+    entity_id: Any = None
 
 
 class _NumbersBatch(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -59,10 +63,23 @@ class PredictBody:
         The rows.
     version : int or None
         The model version that shall answer; None: the one that serves.
+    entity_id : str or None
+        Whom the rows are about: a canary keeps to the same ones.
     """
 
     table: Table
     version: int | None = None
+    entity_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteBody:
+    """What ``PUT /models/routes`` asks: a version, ``canary`` or ``shadow``, a share above 0 and at most 1."""
+
+    version: int
+    route: str
+    share: float
+    reason: str | None
 
 
 # Predict --------------------------------------------------------------------------------------------------------
@@ -86,22 +103,25 @@ def decode_predict(body: bytes, *, max_rows: int) -> PredictBody:
     except _REFUSED:
         return _decode_predict_slowly(body, max_rows=max_rows)
     # without strings, each member has one colon: more is a name that stands twice
-    if body.count(b":") != (1 if read.version is None else 2):
+    if body.count(b":") != 1 + (read.version is not None) + (read.entity_id is not None):
         return _decode_predict_slowly(body, max_rows=max_rows)
     rows.check_count(len(read.features), max_rows)
     X = rows.matrix_of(read.features)
     if X is None:
         return _decode_predict_slowly(body, max_rows=max_rows)
-    return PredictBody(Table(rows=X), sides.positive(read.version, "version"))
+    if read.version is None and read.entity_id is None:
+        return PredictBody(Table(rows=X))
+    return PredictBody(Table(rows=X), sides.positive(read.version, "version"), sides.entity_id(read.entity_id))
 
 
 def _decode_predict_slowly(body: bytes, *, max_rows: int) -> PredictBody:
     read = reading.members(reading.loads(body), _PREDICT)
-    version = sides.positive(read.get("version"), "version")
+    version, entity = sides.positive(read.get("version"), "version"), sides.entity_id(read.get("entity_id"))
     if _form(read, "features", "records") == "records":
-        return PredictBody(Table(rows=rows.check_records(read["records"], max_rows=max_rows), form="records"), version)
+        table = Table(rows=rows.check_records(read["records"], max_rows=max_rows), form="records")
+        return PredictBody(table, version, entity)
     listed = rows.check_positional(read["features"], max_rows=max_rows)
-    return PredictBody(Table(rows=listed), version)
+    return PredictBody(Table(rows=listed), version, entity)
 
 
 # Ingest ---------------------------------------------------------------------------------------------------------
@@ -260,7 +280,35 @@ def decode_reason(body: bytes) -> str | None:
     >>> decode_reason(b'{"reason": "new sensor"}')
     'new sensor'
     """
-    reason = reading.members(reading.loads(body), {"reason"}).get("reason")
+    return _reason(reading.members(reading.loads(body), {"reason"}).get("reason"))
+
+
+def decode_route(body: bytes) -> RouteBody:
+    """Return which version is to be routed, how, and to which share.
+
+    Raises
+    ------
+    errors.MalformedBody, errors.SchemaViolation
+        The body is something else.
+
+    Examples
+    --------
+    >>> decode_route(b'{"version": 3, "route": "canary", "share": 0.1}')
+    RouteBody(version=3, route='canary', share=0.1, reason=None)
+    """
+    read = reading.members(reading.loads(body), _ROUTE)
+    version, route, share = sides.positive(read.get("version"), "version"), read.get("route"), read.get("share", 1.0)
+    if version is None:
+        faults.refuse("/version", "missing", "version is missing: the number of the version to route.")
+    if route not in ROUTES:
+        faults.refuse("/route", "not_a_route", f"route is {faults.a_value(route)}; expected canary or shadow.")
+    if type(share) not in (int, float) or not 0 < share <= 1:
+        detail = f"share is {faults.a_value(share)}; expected a number above 0 and at most 1."
+        faults.refuse("/share", "not_a_share", detail)
+    return RouteBody(version, route, float(share), _reason(read.get("reason")))
+
+
+def _reason(reason: Any) -> str | None:
     if reason is None:
         return None
     if not isinstance(reason, str) or len(reason) > MAX_REASON or not reason.isprintable():

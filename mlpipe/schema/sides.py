@@ -134,6 +134,24 @@ def batch_id(value: object) -> str | None:
     return name
 
 
+def entity_id(value: object) -> str | None:
+    """Return the client's id of whom rows are about.
+
+    Raises
+    ------
+    errors.SchemaViolation
+        It is neither a printable text nor a whole number.
+    """
+    if value is None:
+        return None
+    if type(value) is int:
+        return str(value)
+    fault = text_fault(value)
+    if fault:
+        faults.refuse("/entity_id", "not_an_id", fault)
+    return str(value)
+
+
 def feature_names(values: object) -> tuple[str, ...] | None:
     """Return the names that a body gives to positional rows.
 
