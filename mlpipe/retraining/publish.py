@@ -13,6 +13,7 @@ from mlpipe import clock, db
 from mlpipe.drift import stored
 from mlpipe.jobs import ledger
 from mlpipe.jobs import store as jobs
+from mlpipe.mlflow import folder as mlflow_folder
 from mlpipe.registry import artifacts
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
@@ -124,6 +125,7 @@ def _lay_out(
         "created_at": clock.iso(clock.now_us()),
     }
     artifacts.write_manifest(manifest, work)
+    artifacts.write_files(mlflow_folder.files(manifest), work)
     for name in (child.TASK, child.WINDOW, child.SCORES, child.OUTPUT):
         (work / name).unlink(missing_ok=True)
 
