@@ -35,7 +35,7 @@ class Described:
     version : int
         Number in mlpipe.
     digest : str
-        sha256 over the version's files: what it is recognised by, also among those of other installations.
+        sha256 over number, time and files: what it is recognised by, also among those of other installations.
     created_ms : int
         Milliseconds since 1970.
     parameters, metrics, tags : dict

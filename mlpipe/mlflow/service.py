@@ -187,7 +187,7 @@ def _described(number: int, settings: Settings) -> remote.Described:
     return remote.Described(
         name=settings.model_name,
         version=number,
-        digest=_digest(row.files),
+        digest=_identity(row),
         created_ms=row.created_at // 1000,
         parameters=remote.texts({"kind": row.kind, "task": row.task} | row.parameters),
         metrics=remote.metrics(row.metrics),
@@ -204,10 +204,15 @@ def _digest(value: object) -> str:
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+def _identity(row: versions.Version) -> str:
+    """Return what a version is recognised by; equal files under another number are another version."""
+    return _digest([row.version, row.created_at, row.files])
+
+
 def _tags(row: versions.Version, reason: str) -> dict[str, str]:
     tags = {
         "version": row.version,
-        "digest": _digest(row.files),
+        "digest": _identity(row),
         "release": __version__,
         "schema_version": row.schema_version,
         "lineage": _digest(row.lineage),
