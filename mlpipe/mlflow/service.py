@@ -273,5 +273,5 @@ def health(settings: Settings) -> tuple[Literal["ok", "waiting", "degraded"], st
     waiting = f"{' and '.join(parts)} to be told to MLflow at {address.shown} since {clock.iso(since)}"
     if known is None or known.failing_since is None:
         return "waiting", f"{waiting}."
-    failed = f"it has failed since {clock.iso(known.failing_since)}, {known.attempts} tries"
+    failed = f"it has failed since {clock.iso(known.failing_since)}, try {known.attempts}"
     return "degraded", f"{waiting}; {failed}: {known.last_error}. Predictions and deploys go on."

@@ -73,9 +73,7 @@ class Asked:
 @pytest.fixture(scope="module")
 def asked(sqlite_template: Path, mlflow_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Asked]:
     """Train, serve and register a model of each kind, as mlpipe does by itself."""
-    return {
-        kind: _asked(kind, sqlite_template, mlflow_url, tmp_path_factory.mktemp(kind) / "home") for kind in LABELS
-    }
+    return {kind: _asked(kind, sqlite_template, mlflow_url, tmp_path_factory.mktemp(kind) / "home") for kind in LABELS}
 
 
 def _asked(kind: str, template: Path, url: str, home: Path) -> Asked:

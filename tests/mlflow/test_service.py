@@ -84,7 +84,7 @@ def test_what_was_deployed_while_mlflow_was_away_is_told_when_it_is_back(
     status, sentence = service.health(named)
     assert status == "degraded"
     assert sentence.startswith("2 versions and the alias champion to be told to MLflow")
-    assert "1 tries" in sentence
+    assert "try 1" in sentence
     assert service.tell(named) == 0
     assert relay.n_asked == 1, "it waits before it tries again"
     relay.admits = math.inf
