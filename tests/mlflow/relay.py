@@ -7,6 +7,7 @@ import math
 import socket
 import threading
 from types import TracebackType
+from typing import Self
 
 
 class Relay:
@@ -20,7 +21,7 @@ class Relay:
         self.n_asked = 0
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
-    def __enter__(self) -> Relay:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -29,7 +29,7 @@ def answering(status: int, body: bytes, **headers: str) -> Iterator[tuple[str, l
             self.end_headers()
             self.wfile.write(body)
 
-        log_message: Callable[..., None] = lambda *_: None  # noqa: E731
+        log_message: Callable[..., None] = lambda *_: None
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
