@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format demo bench browser clean
+.PHONY: help run test check format demo bench browser mlflow clean
 
 help:  ## list what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -25,11 +25,14 @@ run: $(VENV)/run.ok  ## start mlpipe on ports 8001, 8002 and 8050, SQLite in thi
 demo: $(VENV)/run.ok  ## a year of real flights in three minutes
 	$(BIN)/python demo.py
 
-test: $(VENV)/test.ok browser  ## run all tests, on SQLite and on PostgreSQL
+test: $(VENV)/test.ok browser mlflow  ## run all tests, on SQLite and on PostgreSQL
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered
 
 browser:
 	@command -v chromium >/dev/null || (echo "The browser tests need Chromium: apt-get install chromium" && exit 1)
+
+mlflow: $(VENV)/test.ok
+	$(BIN)/python -m tests.mlflow.environment
 
 check: $(VENV)/test.ok  ## format, lint, types, import contracts, documentation
 	$(BIN)/ruff format --check .

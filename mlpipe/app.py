@@ -20,6 +20,7 @@ from mlpipe.features import routes as features
 from mlpipe.incidents import routes as incidents
 from mlpipe.ingestion import routes as ingestion
 from mlpipe.jobs import routes as jobs
+from mlpipe.mlflow import service as mlflow
 from mlpipe.prediction import routes as prediction
 from mlpipe.prediction.champion import Champion
 from mlpipe.prediction.routing import Router
@@ -109,4 +110,6 @@ def _add_health(app: Flask, settings: Settings) -> None:
     web.add_health(app, "probation", retraining.probation_health)
     web.add_health(app, "incidents", incidents.health)
     web.add_health(app, "prediction_log", prediction.log_health)
+    if settings.mlflow is not None:
+        web.add_health(app, "mlflow", lambda: mlflow.health(settings))
     web.add_health(app, "disk", disk)

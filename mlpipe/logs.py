@@ -25,6 +25,7 @@ FILES = {
     "mlpipe.drift": "drift_monitor",
     "mlpipe.incidents": "drift_monitor",
     "mlpipe.retraining": "retraining_worker",
+    "mlpipe.mlflow": "retraining_worker",
     "mlpipe.dashboard": "dashboard",
     "mlpipe.web": "dashboard",
 }

@@ -23,6 +23,7 @@ from mlpipe.drift import service as drift
 from mlpipe.drift import watch as silence
 from mlpipe.incidents import sending
 from mlpipe.jobs import service as jobs
+from mlpipe.mlflow import service as mlflow
 from mlpipe.prediction import feedback, shadow
 from mlpipe.prediction import routes as prediction_routes
 from mlpipe.retraining import asking, probations
@@ -51,8 +52,8 @@ DEPLOY_S = 0.05
 SHADOW_S = 1.0
 """Pause between two rounds of shadow scoring, and between two looks at a probation."""
 
-N_ENTRIES = 8
-"""A thread for each entry: a fit, a slow check or a slow receiver of messages holds up nothing else."""
+N_ENTRIES = 11
+"""A thread for each entry: a fit, a slow check or a slow receiver of messages or MLflow holds up nothing else."""
 
 
 class Background:
@@ -98,6 +99,7 @@ class Background:
         self._every(self.look, SWEEP_S)
         self._every(self.tell, TELL_S)
         self._every(self.accompany, SHADOW_S)
+        self._every(self.register, TELL_S)
         self._scheduler.start()
         atexit.register(self.stop)
 
@@ -191,6 +193,11 @@ class Background:
         """Send the messages about incidents."""
         if self._leads.is_set():
             sending.tell(self._settings, stopping=self._stopping.is_set)
+
+    def register(self) -> None:
+        """Tell MLflow what is registered and what serves."""
+        if self._leads.is_set():
+            mlflow.tell(self._settings, stopping=self._stopping.is_set)
 
 
 def start(app: Any, settings: Settings) -> Background:

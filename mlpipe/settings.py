@@ -17,6 +17,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from apscheduler.triggers.cron import CronTrigger
 
 from mlpipe import errors, webhooks
+from mlpipe.webhooks import Webhook
 
 PREFIX = "MLPIPE_"
 WORKERS_VARIABLE = "WEB_CONCURRENCY"
@@ -355,6 +356,24 @@ class Settings:
         high=30.0,
     )
 
+    mlflow_tracking_uri: str = _setting(
+        "",
+        "MLflow server that every version is registered with, http:// or https://, as in "
+        "http://mlflow.example:5000; user:password@ before the host are sent as they are. Private addresses are "
+        "admitted: an MLflow usually stands in the same network. Empty means none.",
+        secret=True,
+    )
+    mlflow_token: str = _setting(
+        "", "Bearer token for MLflow, instead of user and password; empty means none. Never shown.", secret=True
+    )
+    mlflow_timeout_s: float = _setting(
+        10.0,
+        "Longest silence of MLflow within one request; it then is tried again later. No deploy waits for it.",
+        unit="seconds",
+        low=0.1,
+        high=60.0,
+    )
+
     reload_interval_s: float = _setting(
         1.0, "How often a worker looks for a new version.", unit="seconds", low=0.05, high=60.0
     )
@@ -419,6 +438,11 @@ class Settings:
     def webhooks(self) -> tuple[webhooks.Webhook, ...]:
         """The addresses of `webhook_urls`, one by one."""
         return webhooks.parse_all(self.webhook_urls)
+
+    @property
+    def mlflow(self) -> Webhook | None:
+        """The address of `mlflow_tracking_uri`, or None where none is named."""
+        return webhooks.parse(self.mlflow_tracking_uri) if self.mlflow_tracking_uri else None
 
     @property
     def models_folder(self) -> Path:
@@ -578,6 +602,7 @@ def _checked_together(settings: Settings) -> Settings:
     _check_webhooks(settings)
     _check_cron(settings.retrain_cron)
     _check_model_kind(settings.model_kind)
+    _check_mlflow(settings)
     columns = settings.segment_columns
     if len(set(columns)) > MAX_SEGMENT_COLUMNS or len(set(columns)) < len(columns):
         raise errors.InvalidSetting(
@@ -631,3 +656,23 @@ def _check_webhooks(settings: Settings) -> None:
         raise errors.InvalidSetting(
             f"MLPIPE_WEBHOOK_SECRET has {n} characters; expected at least {SHORTEST_SECRET}, all printable, or none."
         )
+
+
+def _check_mlflow(settings: Settings) -> None:
+    try:
+        address = settings.mlflow
+        if address is not None and "?" in address.target:
+            raise ValueError("has a query, which the address of a server cannot have")
+    except ValueError as fault:
+        raise errors.InvalidSetting(
+            f"MLPIPE_MLFLOW_TRACKING_URI: the address {fault} (not shown: it may hold a password). Expected one such "
+            "as http://mlflow.example:5000."
+        ) from None
+    if address is not None and set(settings.model_name) & set("/:@"):
+        raise errors.InvalidSetting(
+            f"MLPIPE_MODEL_NAME={settings.model_name!r} has a /, : or @, which MLflow takes in no name of a model. "
+            "Choose another, or leave MLPIPE_MLFLOW_TRACKING_URI empty."
+        )
+    token = settings.mlflow_token
+    if token and (not token.isascii() or not token.isprintable() or " " in token):
+        raise errors.InvalidSetting("MLPIPE_MLFLOW_TOKEN has a space or a character that no header may have.")

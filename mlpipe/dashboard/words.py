@@ -27,6 +27,7 @@ BADGES: dict[str, tuple[str, str]] = {
     "rollback": ("warn", "back"),
     "failure": ("bad", "bad"),
     "schema": ("", "person"),
+    "mlflow": ("ok", "up"),
 }
 """Kind of a decision -> colour and shape of its badge; any other kind is quiet."""
 

@@ -89,6 +89,12 @@ def write_manifest(manifest: Mapping[str, Any], folder: Path) -> None:
     (folder / MANIFEST).write_bytes(text)
 
 
+def write_files(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write further files, by name, into a folder that is being built."""
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
 def digests(folder: Path) -> dict[str, str]:
     """Return the sha256 of every file of a folder, by name."""
     return {path.name: _digest(path.read_bytes()) for path in sorted(folder.iterdir()) if path.is_file()}
@@ -144,14 +150,14 @@ def load(folder: Path, files: Mapping[str, str], *, accepted: Mapping[str, str] 
     """
     manifest = load_manifest(folder, files)
     _check_libraries(folder, manifest, accepted or {})
-    smoke = np.load(io.BytesIO(_verified(folder, SMOKE, files)), allow_pickle=False)
-    estimator = _unpickle(folder, _verified(folder, MODEL, files))
+    smoke = np.load(io.BytesIO(verified(folder, SMOKE, files)), allow_pickle=False)
+    estimator = _unpickle(folder, verified(folder, MODEL, files))
     return Contents(estimator, manifest, smoke["X"], smoke["scores"])
 
 
 def load_manifest(folder: Path, files: Mapping[str, str]) -> dict[str, Any]:
     """Read the manifest of a version; see `load` for what is checked."""
-    manifest: dict[str, Any] = orjson.loads(_verified(folder, MANIFEST, files))
+    manifest: dict[str, Any] = orjson.loads(verified(folder, MANIFEST, files))
     return manifest
 
 
@@ -167,12 +173,13 @@ def _unpickle(folder: Path, content: bytes) -> Any:
 
 def load_reference(folder: Path, files: Mapping[str, str]) -> dict[str, NDArray[Any]]:
     """Read the drift reference of a version; see `load` for what is checked."""
-    content = _verified(folder, REFERENCE, files)
+    content = verified(folder, REFERENCE, files)
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 
 
-def _verified(folder: Path, name: str, files: Mapping[str, str]) -> bytes:
+def verified(folder: Path, name: str, files: Mapping[str, str]) -> bytes:
+    """Return the content of one file of a version; see `load` for what is checked."""
     try:
         content = (folder / name).read_bytes()
     except OSError as fault:

@@ -14,6 +14,7 @@ from mlpipe import clock, db
 from mlpipe.drift import stored
 from mlpipe.jobs import ledger
 from mlpipe.jobs import store as jobs
+from mlpipe.mlflow import folder as mlflow_folder
 from mlpipe.prediction import champion as champions
 from mlpipe.registry import artifacts, proposals, pruning, rollout
 from mlpipe.registry import service as registry
@@ -145,6 +146,7 @@ def _lay_out(
         "created_at": clock.iso(clock.now_us()),
     }
     artifacts.write_manifest(manifest, work)
+    artifacts.write_files(mlflow_folder.files(manifest), work)
     for name in (child.TASK, child.WINDOW, child.SCORES, child.OUTPUT):
         (work / name).unlink(missing_ok=True)
 
