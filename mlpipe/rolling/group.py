@@ -69,10 +69,27 @@ def fit(X: Singles, y: Floats, *, parameters: Parameters, n_groups: int, seed: i
     forest = kind(
         n_estimators=n_groups * parameters.group_size,
         max_depth=parameters.max_depth,
-        max_features="sqrt" if parameters.task == "classification" else 1 / 3,
+        max_features=max_features(parameters),
         random_state=seed,
     )
     return forest.fit(X, y)
+
+
+def max_features(parameters: Parameters) -> str | float:
+    """Return how many features a split chooses among: the root of all, or a third for regression."""
+    return "sqrt" if parameters.task == "classification" else 1 / 3
+
+
+def n_candidates(parameters: Parameters, n_features: int) -> int:
+    """Return the same as a number, as scikit-learn rounds it.
+
+    Examples
+    --------
+    >>> n_candidates(Parameters(), 20), n_candidates(Parameters(task="regression"), 20)
+    (4, 6)
+    """
+    share = n_features**0.5 if parameters.task == "classification" else n_features / 3
+    return max(1, int(share))
 
 
 def seed_of(random_state: int, n_learned: int) -> int:

@@ -164,13 +164,11 @@ def _close_block(state: State) -> State:
 
 
 def _decayed(state: State) -> Floats:
-    sums = state.sums.copy()
-    for h in state.parameters.living:
-        table = sums[:, h, :]
-        table *= 2.0 ** (-state.parameters.block / state.parameters.half_lives[h])
-        weight = table.sum(axis=1) if len(state.classes) else table[:, 1].copy()
-        poor = weight < FLOOR
-        table[poor] *= (FLOOR / weight[poor])[:, None]
+    half_lives = np.array(state.parameters.half_lives)
+    sums: Floats = state.sums * np.exp2(-state.parameters.block / half_lives)[:, None]
+    weight = states.weight(sums, regression=state.parameters.task == "regression")
+    poor = weight < FLOOR
+    sums[poor] *= (FLOOR / weight[poor])[:, None]
     return sums
 
 
