@@ -18,7 +18,7 @@ WINDOW_PARTS = (1, 2, 4, 8)
 """Windows are window_size over these: a large shift is seen in few rows, a small one needs many."""
 
 MAX_GROWTH = 4
-"""Times that the largest window may grow."""
+"""Times that the windows may grow."""
 
 MAX_WINDOW = 10_000
 """Rows of the largest window that are looked at: with so many the noise floor is a thirtieth of the alarm, and more of
@@ -161,8 +161,8 @@ def window_sizes(n_rows: int, tau: float, window_size: int, min_samples: int) ->
     n_rows : int
         Rows at hand.
     tau : float
-        Above 10 the largest window doubles, at most to four times its size, until it is worth window_size /
-        10 independent rows.
+        Above 10 all windows double, at most to four times their size, until the largest is worth window_size /
+        10 independent rows: small ones would hold next to none.
     window_size, min_samples : int
         As for `judge`.
 
@@ -177,7 +177,7 @@ def window_sizes(n_rows: int, tau: float, window_size: int, min_samples: int) ->
     >>> window_sizes(5000, 1.0, 1000, 100)
     (1000, 500, 250, 125)
     >>> window_sizes(5000, 15.0, 1000, 100)
-    (2000, 500, 250, 125)
+    (2000, 1000, 500, 250)
     >>> window_sizes(150, 1.0, 1000, 100)
     (150, 125)
     """
@@ -185,7 +185,7 @@ def window_sizes(n_rows: int, tau: float, window_size: int, min_samples: int) ->
     while growth < MAX_GROWTH and tau > words.LONG_MEMORY * growth:
         growth *= 2
     largest = max(min(window_size * growth, n_rows), min_samples)
-    parts = (window_size // part for part in WINDOW_PARTS[1:])
+    parts = (growth * window_size // part for part in WINDOW_PARTS[1:])
     return tuple(n for n in (largest, *(part for part in parts if part < largest)) if n >= min_samples)
 
 
