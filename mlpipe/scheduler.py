@@ -23,6 +23,7 @@ from mlpipe.drift import service as drift
 from mlpipe.drift import watch as silence
 from mlpipe.incidents import sending
 from mlpipe.jobs import service as jobs
+from mlpipe.learning import service as learning
 from mlpipe.prediction import feedback
 from mlpipe.prediction import routes as prediction_routes
 from mlpipe.retraining import service as retraining
@@ -41,7 +42,7 @@ SWEEP_S = 5.0
 TELL_S = 1.0
 """Pause between two rounds of messages about incidents."""
 
-N_ENTRIES = 7
+N_ENTRIES = 8
 """A thread for each entry: a fit, a slow check or a slow receiver of messages holds up nothing else."""
 
 
@@ -60,6 +61,7 @@ class Background:
         self._settings = settings
         self._champion = app.extensions[prediction_routes.EXTENSION]
         self._monitor = app.extensions[drift_routes.EXTENSION]
+        self._classroom = learning.Classroom()
         self._leads = threading.Event()
         self._stopping = threading.Event()
         self._last_slot = -1
@@ -79,6 +81,7 @@ class Background:
         self._every(self.lead, tick)
         self._every(self.check, tick)
         self._every(self.retrain, TICK_S)
+        self._every(self.learn, min(TICK_S, self._settings.learn_interval_s))
         self._every(self.sweep, SWEEP_S)
         self._every(self.look, SWEEP_S)
         self._every(self.tell, TELL_S)
@@ -143,6 +146,11 @@ class Background:
         if self._leads.is_set():
             retraining.ask_for_first(self._settings)
             retraining.run_next(self._settings, holder=self.worker, stopping=self._stopping.is_set)
+
+    def learn(self) -> None:
+        """Let a version that learns learn what has come."""
+        if self._leads.is_set():
+            learning.take_turn(self._classroom, self._settings, holder=self.worker)
 
     def sweep(self) -> None:
         """Join parked labels, and take silent workers off the list."""

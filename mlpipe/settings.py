@@ -163,6 +163,21 @@ class Settings:
         0, "Most memory of the fit process; 0 means no limit.", unit="MB", low=0, high=10_000_000
     )
 
+    learn_labels: int = _setting(
+        100,
+        "New labels that a rolling forest learns at once; with fewer it waits at most learn_interval_s.",
+        unit="rows",
+        low=1,
+        high=100_000,
+    )
+    learn_interval_s: float = _setting(
+        5.0,
+        "Longest time that a new label waits until a rolling forest learns it.",
+        unit="seconds",
+        low=0.1,
+        high=3600.0,
+    )
+
     checks_silent_s: float = _setting(
         1200.0,
         "Time without a drift check that ended (one that waits for data has) from which that is an incident; 0 means "

@@ -19,7 +19,7 @@ from mlpipe import db, errors
 from mlpipe.features import store as features
 from mlpipe.incidents import store as incidents
 from mlpipe.prediction import forest
-from mlpipe.registry import artifacts
+from mlpipe.registry import artifacts, revision_files, revisions
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
 from mlpipe.schema.contract import Schema
@@ -100,10 +100,11 @@ class Champion:
             with db.reading() as connection:
                 active = versions.active(connection)
                 schema = features.current_schema(connection)
+                last = revisions.newest(connection, active.version) if active else None
             if active is None or schema is None:
                 return False
-            model = self._model
-            if model is not None and model.generation == active.generation:
+            model, revision = self._model, last.revision if last else 0
+            if model is not None and (model.generation, model.revision) == (active.generation, revision):
                 self._model = model if model.schema == schema else replace(model, schema=schema)
                 return False
             return self._load(active, schema)
@@ -171,14 +172,18 @@ def load(models: Path, version: int, *, schema: Schema, generation: int = 0) -> 
     """
     with db.reading() as connection:
         row = versions.get(connection, version)
+        last = revisions.newest(connection, version)
     if row is None:
         raise errors.NotFound(f"There is no version {version}. GET /models lists all.")
     contents = artifacts.load(registry.folder(models, version), row.files)
     score = forest.compile_estimator(contents.estimator, X_check=contents.smoke_X)
     artifacts.check_answers(contents, score(contents.smoke_X), name=str(version))
+    if last is not None:  # it has learned since: the newest state answers
+        newest = revision_files.load_model(registry.folder(models, version), last.revision, last.files)
+        score = forest.compile_estimator(newest, X_check=contents.smoke_X)
     return Model(
         version=version,
-        revision=0,
+        revision=last.revision if last else 0,
         generation=generation,
         schema=schema,
         classes=np.asarray(row.parameters["classes"], dtype=np.float64),
