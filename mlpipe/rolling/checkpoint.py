@@ -65,9 +65,7 @@ def unpack(arrays: Mapping[str, NDArray[Any]]) -> State:
     fields = json.loads(arrays["parameters"].tobytes())
     parameters = Parameters(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
     plain = {name: np.asarray(arrays[name]) for name in PLAIN}
-    return State(
-        parameters=parameters, groups=_groups(arrays, parameters), n_learned=int(arrays["n_learned"]), **plain
-    )
+    return State(parameters=parameters, groups=_groups(arrays, parameters), n_learned=int(arrays["n_learned"]), **plain)
 
 
 def _groups(arrays: Mapping[str, NDArray[Any]], parameters: Parameters) -> tuple[Group, ...]:

@@ -76,7 +76,10 @@ def _member(state: State, tree: Any) -> Any:
     member.tree_, member.max_features_ = tree, groups.n_candidates(state.parameters, tree.n_features)
     member.n_features_in_, member.n_outputs_ = tree.n_features, 1
     if len(state.classes):  # a tree's classes are numbers, only the forest knows what they stand for
-        member.classes_, member.n_classes_ = np.arange(len(state.classes), dtype=np.float64), np.intp(len(state.classes))
+        member.classes_, member.n_classes_ = (
+            np.arange(len(state.classes), dtype=np.float64),
+            np.intp(len(state.classes)),
+        )
     return member
 
 
