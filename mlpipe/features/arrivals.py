@@ -11,8 +11,8 @@ from mlpipe import db
 from mlpipe.features import store
 from mlpipe.features.tables import feature_batches, sample_labels
 
-MAX_ROWS = 2000
-"""Rows that one stretch holds at most, but never less than one batch: bounds memory and time of a step."""
+MAX_ROWS = 100
+"""Rows from which a stretch ends, but never within a batch: what came together is looked at together."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,7 +39,7 @@ def settled(connection: sa.Connection) -> Mark:
 
 
 def next_end(connection: sa.Connection, after: Mark, upto: Mark) -> Mark:
-    """Return where a stretch of about `MAX_ROWS` labelled rows that begins after a mark ends.
+    """Return where the stretch that begins after a mark ends: at about `MAX_ROWS` rows, or where the source changes.
 
     Parameters
     ----------
@@ -48,14 +48,14 @@ def next_end(connection: sa.Connection, after: Mark, upto: Mark) -> Mark:
         From `settled`; the stretch does not go beyond `upto`. Later labels follow when all batches are through.
     """
     batch = feature_batches.c
-    wanted = sa.select(batch.id, batch.n_rows).where(batch.id > after.batch, batch.id <= upto.batch)
-    n_rows = 0
+    wanted = sa.select(batch.id, batch.n_rows, batch.source).where(batch.id > after.batch, batch.id <= upto.batch)
+    n_rows, last = 0, None
     for row in connection.execute(wanted.where(batch.labels.is_not(None)).order_by(batch.id).limit(MAX_ROWS)):
-        if n_rows and n_rows + row.n_rows > MAX_ROWS:
-            return Mark(row.id - 1, after.label)
-        n_rows += row.n_rows
-        if n_rows >= MAX_ROWS:
-            return Mark(row.id, after.label)
+        if last is not None and (n_rows + row.n_rows > MAX_ROWS or row.source != last.source):
+            return Mark(last.id, after.label)
+        n_rows, last = n_rows + row.n_rows, row
+    if last is not None:
+        return Mark(upto.batch if n_rows < MAX_ROWS else last.id, after.label)
     labels = sa.select(sample_labels.c.id).where(sample_labels.c.id > after.label, sample_labels.c.id <= upto.label)
     beyond = connection.execute(labels.order_by(sample_labels.c.id).offset(MAX_ROWS).limit(1)).scalar()
     return upto if beyond is None else Mark(upto.batch, beyond - 1)

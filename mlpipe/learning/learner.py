@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from mlpipe import clock, db, errors
 from mlpipe.features import arrivals
 from mlpipe.features import store as features
-from mlpipe.jobs import leases
+from mlpipe.incidents import store as incidents
+from mlpipe.jobs import leases, ledger
 from mlpipe.jobs import service as jobs
 from mlpipe.learning import store
 from mlpipe.learning.store import Step
@@ -32,6 +33,9 @@ Floats = NDArray[np.float64]
 
 KIND = "rolling_forest"
 """Kind of the versions that go on learning."""
+
+HELD = "labels_held"
+"""Kind of the incident that is open while labels are held back."""
 
 SCORED_AT_ONCE = 100
 """Rows that are answered before they are learned together: as stale as what callers get, not more."""
@@ -144,34 +148,54 @@ class Learner:
 
     # Learning ---------------------------------------------------------------------------------------------------
 
-    def learn(self, step: Step, rows: Rows, *, holder: str) -> bool:
-        """Learn the rows of a step and write it down; say whether this process still may.
+    def take(self, step: Step, rows: Rows, *, holder: str) -> bool:
+        """Write a step of new labels down and, unless it is held, learn its rows; say whether this process still may.
 
         Parameters
         ----------
         step : Step
-            Kind "learned"; its number and position are filled in here.
+            Kind "learned" or "held"; its number and position are filled in here.
         rows : Rows
             Its rows.
         holder : str
             Name of this worker: it must lead.
         """
-        state, scores = scored_and_learned(self.state, rows.samples.X, rows.samples.y)
+        state, scores = self.state, None
+        if step.kind == "learned":
+            state, answers = scored_and_learned(self.state, rows.samples.X, rows.samples.y)
+            scores = answers.tobytes()
         step = replace(step, number=self.step + 1, position=state.n_learned)
-        if not self.write(step, holder=holder, scores=scores.tobytes()):
-            return False
+        with db.transaction() as connection:
+            if not self._may_write(connection, holder) or not store.add(connection, step, scores=scores):
+                return False
+            if step.kind == "held":
+                evidence = {"version": self.number, "step": step.number, **step.figures}
+                incidents.open_or_update(connection, HELD, step.sentence, evidence)
+                ledger.record(connection, "learning", step.sentence, model_version=self.number, evidence=evidence)
         self.state, self.step = state, step.number
         return True
 
-    def write(self, step: Step, *, holder: str, scores: bytes | None = None) -> bool:
-        """Store a step if this worker leads, the version serves, and nobody else was faster."""
+    def release(self, held: Step, because: str, *, holder: str) -> bool:
+        """Learn a step's rows that were held back; say whether this process still may."""
         with db.transaction() as connection:
-            leader, active = leases.holder_of(connection, jobs.LEADER), versions.active(connection)
-            if leader is None or leader.holder != holder or leader.until < clock.now_us():
+            if not self._may_write(connection, holder):
                 return False
-            if active is None or active.version != self.number:
+            sentence = f"Version {self.number}: the labels of step {held.number} are learned after all. {because}"
+            step = replace(held, number=self.step + 1, kind="released", of=held.number, sentence=sentence)
+            step = replace(step, position=self.state.n_learned + held.n_rows)
+            if not store.add(connection, step):
                 return False
-            return store.add(connection, step, scores=scores)
+            ledger.record(connection, "learning", sentence, model_version=self.number, evidence={"step": step.number})
+            if not store.waiting(connection, self.number):
+                incidents.resolve(connection, HELD, because)
+        self.replay()
+        return True
+
+    def _may_write(self, connection: db.Connection, holder: str) -> bool:
+        """Say whether this worker leads and the version serves: a leader that slept must not write when it wakes."""
+        leader, active = leases.holder_of(connection, jobs.LEADER), versions.active(connection)
+        leads = leader is not None and leader.holder == holder and leader.until >= clock.now_us()
+        return leads and active is not None and active.version == self.number
 
     def publish(self) -> revisions.Revision | None:
         """Publish the state as the version's next revision; None when nothing was learned since the last."""

@@ -8,6 +8,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from mlpipe import clock, db, errors
 from mlpipe.features import arrivals
 from mlpipe.features import store as features
@@ -15,16 +17,27 @@ from mlpipe.features.arrivals import Mark
 from mlpipe.incidents import store as incidents
 from mlpipe.jobs import ledger
 from mlpipe.learning import store
-from mlpipe.learning.learner import KIND, Learner
+from mlpipe.learning.learner import HELD, KIND, Learner, Rows
 from mlpipe.learning.store import Step
 from mlpipe.registry import revisions
 from mlpipe.registry import store as versions
+from mlpipe.rolling import guard
 from mlpipe.settings import Settings
 
 logger = logging.getLogger("mlpipe.retraining.learning")
 
 INCIDENT = "learning"
 """Kind of the incident that is open while the version that serves cannot go on learning."""
+
+
+PATIENCE = 12
+"""Times `learn_interval_s` that labels wait of which there are too few to be judged."""
+
+LEAST_JUDGED = guard.Limits().n_least
+"""Labels that the guard must have to say anything."""
+
+JUDGED_AT_MOST = 1000
+"""Later steps that are asked about a held one."""
 
 
 class Classroom:
@@ -51,7 +64,8 @@ def take_turn(classroom: Classroom, settings: Settings, *, holder: str) -> int:
 
     Notes
     -----
-    Learns when `learn_labels` new labels are here, or when the oldest of fewer has waited `learn_interval_s`.
+    Learns when `learn_labels` new labels are here, or when the oldest of fewer has waited `learn_interval_s`; of so few
+    that the guard cannot judge them, when it has waited `PATIENCE` times as long.
     """
     with classroom.turn:
         version = serving()
@@ -107,15 +121,14 @@ def _due(classroom: Classroom, learner: Learner, settings: Settings) -> bool:
         n = features.count_new_labels(
             connection, last_batch=at.batch, last_label=at.label, enough=settings.learn_labels
         )
-    if not n:
-        classroom.since = None
-        return False
     now = time.monotonic()
-    classroom.since = classroom.since or now
-    due = n >= settings.learn_labels or now - classroom.since >= settings.learn_interval_s
-    if due:
-        classroom.since = None
-    return due
+    classroom.since = (classroom.since or now) if n else None
+    waited_s = now - classroom.since if classroom.since else 0.0
+    patience = settings.learn_interval_s * (1 if n >= LEAST_JUDGED else PATIENCE)
+    if n < settings.learn_labels and waited_s < patience:
+        return False
+    classroom.since = None
+    return n > 0
 
 
 def reached(connection: db.Connection, version: versions.Version) -> Mark:
@@ -131,26 +144,76 @@ def _learn_all(learner: Learner, *, holder: str) -> bool:
     while after != upto:
         with db.reading() as connection:
             end = arrivals.next_end(connection, after, upto)
-        if not _learn(learner, after, end, holder=holder):
+        if not _take(learner, after, end, holder=holder) or not _let_go(learner, holder=holder):
             return False
         after = end
     return True
 
 
-def _learn(learner: Learner, after: Mark, upto: Mark, *, holder: str) -> bool:
+def _take(learner: Learner, after: Mark, upto: Mark, *, holder: str) -> bool:
+    """Learn a stretch of labels, or hold it back."""
     rows = learner.rows(after, upto)
-    left_out = f" {rows.n_unknown:,} of classes that version {learner.number} does not know were left out."
-    sentence = f"{len(rows):,} labels were learned.{left_out if rows.n_unknown else ''}"
+    with db.reading() as connection:
+        wary = bool(store.waiting(connection, learner.number))
+        rate = _rate(connection, learner.number, len(rows))
+    judged = guard.judge(learner.state, rows.samples.X, rows.samples.y, rate=rate, wary=wary) if len(rows) else None
+    findings = judged.findings if judged else ()
+    figures: dict[str, Any] = {"unknown_class": rows.n_unknown} if rows.n_unknown else {}
     step = Step(
         model_version=learner.number,
-        kind="learned",
+        kind="held" if findings else "learned",
         after=after,
         upto=upto,
         n_rows=len(rows),
-        sentence=sentence,
-        figures={"unknown_class": rows.n_unknown} if rows.n_unknown else {},
+        sentence=_told(learner.number, rows, " ".join(finding.sentence for finding in findings)),
+        figures=figures | {finding.kind: finding.figures for finding in findings},
     )
-    return learner.learn(step, rows, holder=holder)
+    return learner.take(step, rows, holder=holder)
+
+
+def _told(version: int, rows: Rows, held: str) -> str:
+    left_out = f" {rows.n_unknown:,} of classes that version {version} does not know were left out."
+    if held:
+        return (
+            f"{len(rows):,} labels are held back: {held} Labels that agree release them; so does POST "
+            "/learning/steps/<step>/release."
+        )
+    return f"{len(rows):,} labels were learned.{left_out if rows.n_unknown else ''}"
+
+
+def _rate(connection: db.Connection, version: int, n: int) -> tuple[float, float] | None:
+    """Return labels an hour now and usually, or None while the version is too young to have a habit."""
+    now = clock.now_us()
+    hour, day = (int(hours * 3600 * clock.MICROSECONDS) for hours in (1, 24))
+    first = store.get(connection, version, 1)
+    if first is None or now - first.at < day:
+        return None
+    lately = store.arrived(connection, version, since_us=now - hour)
+    before = store.arrived(connection, version, since_us=now - hour - day) - lately
+    return float(lately + n), before / 24
+
+
+def _let_go(learner: Learner, *, holder: str) -> bool:
+    """Release what labels since then have confirmed, oldest first; say whether this process still may."""
+    with db.reading() as connection:
+        held = store.waiting(connection, learner.number)
+    for step in held:
+        because = _confirmed(learner, step)
+        if because is not None and not learner.release(step, because, holder=holder):
+            return False
+    return True
+
+
+def _confirmed(learner: Learner, step: Step) -> str | None:
+    with db.reading() as connection:
+        since = store.following(connection, learner.number, after=step.number, limit=JUDGED_AT_MOST)
+    later = [
+        guard.Judgement(np.full(one.n_rows, one.kind == "held"), (), np.nan)
+        for one in since
+        if one.kind in store.ARRIVALS
+    ]
+    rows = learner.rows(step.after, step.upto).samples
+    return guard.agreed(learner.state, rows.X, rows.y, later=later)
 
 
 # What people may do ---------------------------------------------------------------------------------------------
@@ -175,7 +238,7 @@ def decide(number: int, *, release: bool, by: str, reason: str) -> Step:
         n_rows = held.n_rows if release else 0
         made = _write(connection, version, replace(held, kind=kind, of=number, n_rows=n_rows), by=by, reason=reason)
         if not [step for step in store.waiting(connection, version.version) if step.number != number]:
-            incidents.resolve(connection, "labels_held", f"{by} has {kind} step {number}.")
+            incidents.resolve(connection, HELD, f"{by} has {kind} step {number}.")
     return made
 
 

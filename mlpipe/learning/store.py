@@ -124,6 +124,13 @@ def waiting(connection: sa.Connection, version: int) -> list[Step]:
     return [_step(row) for row in connection.execute(sa.select(*_LIGHT).where(*own).order_by(learning_steps.c.number))]
 
 
+def arrived(connection: sa.Connection, version: int, *, since_us: int) -> int:
+    """Return how many labels have come since a time, learned or held."""
+    own = (learning_steps.c.model_version == version, learning_steps.c.kind.in_(ARRIVALS))
+    total = sa.select(sa.func.sum(learning_steps.c.n_rows)).where(*own, learning_steps.c.at >= since_us)
+    return int(connection.execute(total).scalar() or 0)
+
+
 def scored(connection: sa.Connection, version: int, *, limit: int) -> list[tuple[Step, bytes]]:
     """Return the newest steps of a version that learned rows, with the answers before, newest first."""
     query = sa.select(learning_steps).where(

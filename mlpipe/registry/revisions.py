@@ -10,7 +10,6 @@ from mlpipe import clock, db
 from mlpipe.registry import revision_files as files_of
 from mlpipe.registry.tables import model_revisions
 
-
 LOOKED_AT = 1000
 """Newest revisions among which checkpoints are looked for."""
 

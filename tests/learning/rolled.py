@@ -48,7 +48,7 @@ def register(settings: Settings, *, number: int) -> None:
     artifacts.write_manifest({"libraries": artifacts.libraries()}, work)
     files = artifacts.digests(work)
     artifacts.publish(work, registry.folder(settings.models_folder, number))
-    values: dict[str, Any] = dict.fromkeys(("metrics", "lineage", "verdict"), {})
+    values: dict[str, Any] = {key: {} for key in ("metrics", "lineage", "verdict")}
     row = versions.Version(
         version=number,
         created_at=clock.now_us(),

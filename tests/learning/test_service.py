@@ -10,6 +10,7 @@ from mlpipe.learning import service, store
 from mlpipe.learning.learner import Learner
 from mlpipe.registry import revision_files, revisions
 from mlpipe.registry import service as registry
+from mlpipe.registry import store as versions
 from mlpipe.rolling import checkpoint
 from tests import trained
 from tests.learning import rolled
@@ -99,8 +100,6 @@ def test_other_cuts_give_the_same_state(client, classroom, eager, rng):
 
 
 def _version(number):
-    from mlpipe.registry import store as versions
-
     with db.reading() as connection:
         return versions.get(connection, number)
 
@@ -137,9 +136,64 @@ def test_two_learners_write_one_step(client, classroom, eager, rng):
         assert [step.number for step in store.page(connection, 1, limit=9)] == [1]
 
 
-def test_unknown_classes_are_left_out_and_counted(client, classroom, eager):
-    client.post("/ingest/batch", json={"features": [[1.0, 0.0, 0.0]] * 2, "labels": [1, 0]})
-    assert turn(classroom, eager) == 2
+def test_rows_of_a_class_the_version_does_not_know_are_left_out(client, classroom, eager, rng):
+    trained.ingest(client, 40, rng)
+    turn(classroom, eager)
+    learner = classroom.learner
+    with db.reading() as connection:
+        step = store.newest(connection, 1)
+    learner.state = replace(learner.state, classes=np.array([0.0, 7.0]))
+    rows = learner.rows(step.after, step.upto)
+    assert rows.n_unknown > 0
+    assert len(rows) + rows.n_unknown == 40
+
+
+@pytest.fixture
+def learned(client, classroom, eager, rng):
+    """The version has learned enough for its guard to judge."""
+    for _ in range(4):
+        trained.ingest(client, 100, rng)
+        turn(classroom, eager)
+    return classroom
+
+
+def poison(client, rng, n=100):
+    X, y = trained.rows(n, rng)
+    client.post("/ingest/batch", json={"features": X, "labels": [1 - label for label in y]})
+
+
+def test_labels_that_contradict_are_held_and_a_person_can_release_them(client, learned, eager, rng):
+    poison(client, rng)
+    assert turn(learned, eager) == 0
+    (held,) = client.get("/learning").json["held"]
+    assert held["rows"] == 100
+    incident = client.get("/incidents?state=open").json["items"][0]
+    assert (incident["kind"], "held back" in incident["sentence"]) == ("labels_held", True)
+    assert client.post(f"/learning/steps/{held['step']}/release").status_code == 200
+    assert turn(learned, eager) == 100
+    assert client.get("/learning").json["held"] == []
+    assert client.get("/incidents?state=open").json["items"] == []
+    assert client.post(f"/learning/steps/{held['step']}/release").status_code == 404
+
+
+def test_a_world_that_has_changed_is_learned_in_the_end(client, learned, eager, rng):
+    for _ in range(7):
+        poison(client, rng)
+        turn(learned, eager)
+    assert client.get("/learning").json["held"] == []
+    assert client.get("/learning").json["labels_learned"] == 1100
+    assert "the world has changed" in client.get("/ledger").text
+    assert packed(Learner(eager.models_folder, service.serving()).state) == packed(learned.learner.state)
+
+
+def test_discarded_labels_are_never_learned(client, learned, eager, rng):
+    poison(client, rng)
+    turn(learned, eager)
+    (held,) = client.get("/learning").json["held"]
+    client.post(f"/learning/steps/{held['step']}/discard", json={"reason": "a bad upload"})
+    trained.ingest(client, 100, rng)
+    assert turn(learned, eager) == 100
+    assert client.get("/learning").json["labels_learned"] == 500
 
 
 def test_one_can_go_back(app, client, classroom, eager, rng):
