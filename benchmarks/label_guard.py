@@ -37,7 +37,7 @@ class Guarded(prequential.Rolling):
     def learn(self, X: Any, y: Any) -> None:
         if not len(y):
             return
-        judgement = guard.judge(self.state, X, y, wary=bool(self.waiting))
+        judgement = guard.judge(self.state, X, y, wary=any(guard.recent(later) for _, _, later in self.waiting))
         self.batches += 1
         for _, _, later in self.waiting:
             later.append(judgement)

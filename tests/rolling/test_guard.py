@@ -123,3 +123,10 @@ def test_regression_labels_of_other_rows_are_held(regression):
     assert not guard.judge(regression, X, y).held.any()
     mixed = np.where(np.random.default_rng(0).random(300) < 0.5, np.roll(y, 50), y)
     assert guard.judge(regression, X, mixed).held.all()
+
+
+def test_a_hold_is_recent_for_as_many_rows_as_confirm_it(learned):
+    later = [guard.judge(learned, *rows(100, seed=seed)) for seed in range(5)]
+    assert guard.recent([])
+    assert guard.recent(later[:4])
+    assert not guard.recent(later)
