@@ -37,7 +37,7 @@ class Guarded(prequential.Rolling):
     def learn(self, X: Any, y: Any) -> None:
         if not len(y):
             return
-        judgement = guard.judge(self.state, X, y, wary=bool(self.waiting))
+        judgement = guard.judge(self.state, X, y, wary=any(guard.recent(later) for _, _, later in self.waiting))
         self.batches += 1
         for _, _, later in self.waiting:
             later.append(judgement)
@@ -91,13 +91,13 @@ def poison(name: str, X: Any, y: Any, *, portion: int) -> None:
         batch, clean = slice(at, at + N_POISON), slice(at + N_POISON, at + N_POISON + 1000)
         bad = np.where(rng.random(N_POISON) < 0.4, 1 - y[batch], y[batch])
         usual = _portions(state, X[clean], y[clean])
-        for label in losses:
+        for label, lost in losses.items():
             model = Guarded(X[:200], y[:200], 0) if label == "with" else prequential.Rolling(X[:200], y[:200], 0)
             model.state = state
             for i in range(0, N_POISON, portion):
                 model.learn(X[batch][i : i + portion], bad[i : i + portion])
             caught += label == "with" and model.holds > 0
-            losses[label].append(usual - _portions(model.state, X[clean], y[clean]))
+            lost.append(usual - _portions(model.state, X[clean], y[clean]))
     for label, all_ in losses.items():
         table = np.array(all_)
         first, later = table[:, :5].mean(axis=1), table[:, 5:].mean(axis=1)

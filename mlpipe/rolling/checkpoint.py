@@ -37,7 +37,7 @@ def pack(state: State) -> Arrays:
     nodes = np.concatenate([tree.__getstate__()["nodes"] for tree in trees])
     return {
         **{name: getattr(state, name) for name in PLAIN},
-        **{NODE + name: np.ascontiguousarray(nodes[name]) for name in nodes.dtype.names},
+        **{NODE + name: np.ascontiguousarray(nodes[name]) for name in nodes.dtype.names or ()},
         "tree_nodes": np.array([tree.node_count for tree in trees]),
         "tree_depth": np.array([tree.max_depth for tree in trees]),
         "born": np.array([group.born for group in state.groups]),
@@ -62,8 +62,9 @@ def unpack(arrays: Mapping[str, NDArray[Any]]) -> State:
     >>> bool(np.array_equal(vote.scores(unpack(pack(state)), X), vote.scores(state, X)))
     True
     """
-    fields = json.loads(arrays["parameters"].tobytes())
-    parameters = Parameters(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
+    fields: dict[str, Any] = json.loads(arrays["parameters"].tobytes())
+    tuples: dict[str, Any] = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+    parameters = Parameters(**{**fields, **tuples})
     plain = {name: np.asarray(arrays[name]) for name in PLAIN}
     return State(parameters=parameters, groups=_groups(arrays, parameters), n_learned=int(arrays["n_learned"]), **plain)
 

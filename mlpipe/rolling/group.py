@@ -42,7 +42,7 @@ class Group:
 
 
 def group_of(trees: tuple[Any, ...], *, born: int) -> Group:
-    """Number the leaves of some trees."""
+    """Make a group of some trees: number their leaves."""
     numbers, n_leaves = [], 0
     for tree in trees:
         leaf = tree.children_left == LEAF

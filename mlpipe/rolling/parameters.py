@@ -31,8 +31,8 @@ class Parameters:
     half_lives : tuple of float
         Rows after which a label counts half, a table of leaf values each; `FROZEN` never learns.
     block : int
-        Rows b that are scored on the leaves as they stood before them. Positions in the label log that are multiples
-        of it are the only ones where anything but a leaf or a score changes, so that the state depends on the log alone.
+        Rows b that are scored on the leaves as they stood before them. Only at positions of the label log that are
+        multiples of it does anything but a leaf or a score change, so that the state depends on the log alone.
     renew_every : int
         Labels k from renewal to renewal; a multiple of `block`.
     windows : tuple of int

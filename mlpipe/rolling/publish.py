@@ -13,10 +13,8 @@ from mlpipe.rolling import group as groups
 from mlpipe.rolling import vote
 from mlpipe.rolling.state import Floats, State
 
-Estimator = RandomForestClassifier | RandomForestRegressor
 
-
-def collapse(state: State) -> Estimator:
+def collapse(state: State) -> Any:
     """Return the state as one plain forest.
 
     Returns
@@ -83,7 +81,7 @@ def _member(state: State, tree: Any) -> Any:
     return member
 
 
-def _forest(state: State, members: list[Any]) -> Estimator:
+def _forest(state: State, members: list[Any]) -> Any:
     p = state.parameters
     kind = RandomForestClassifier if len(state.classes) else RandomForestRegressor
     forest = kind(

@@ -101,8 +101,10 @@ def values(sums: Floats, *, regression: bool) -> Floats:
 
     Examples
     --------
-    >>> values(np.array([[3.0, 1.0]]), regression=False).tolist(), values(np.array([[6.0, 2.0]]), regression=True).tolist()
-    ([[0.75, 0.25]], [[3.0]])
+    >>> values(np.array([[3.0, 1.0]]), regression=False).tolist()
+    [[0.75, 0.25]]
+    >>> values(np.array([[6.0, 2.0]]), regression=True).tolist()
+    [[3.0]]
     """
     own: Floats = (sums[..., :1] if regression else sums) / weight(sums, regression=regression)[..., None]
     return own

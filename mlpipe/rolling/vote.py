@@ -6,7 +6,7 @@ import numpy as np
 
 from mlpipe.rolling import state as states
 from mlpipe.rolling.group import Indices
-from mlpipe.rolling.state import Floats, Singles, State
+from mlpipe.rolling.state import Floats, State
 
 
 def group_weights(state: State) -> Floats:
@@ -81,7 +81,7 @@ def scores(state: State, X: Floats) -> Floats:
         Probabilities in the order of the state's classes, or values.
     """
     found = states.leaves(state, np.ascontiguousarray(X, dtype=np.float32))
-    total = np.add.reduce(leaf_answers(state)[found], axis=0) / len(found)
+    total: Floats = np.add.reduce(leaf_answers(state)[found], axis=0) / len(found)
     return total if len(state.classes) else total[:, 0]
 
 
