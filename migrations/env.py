@@ -10,6 +10,7 @@ from mlpipe.drift import tables as _drift  # noqa: F401  tables register themsel
 from mlpipe.features import tables as _features  # noqa: F401
 from mlpipe.incidents import tables as _incidents  # noqa: F401
 from mlpipe.jobs import tables as _jobs  # noqa: F401
+from mlpipe.learning import tables as _learning  # noqa: F401
 from mlpipe.mlflow import tables as _mlflow  # noqa: F401
 from mlpipe.prediction import tables as _prediction  # noqa: F401
 from mlpipe.registry import tables as _registry  # noqa: F401

@@ -20,6 +20,7 @@ from mlpipe.features import routes as features
 from mlpipe.incidents import routes as incidents
 from mlpipe.ingestion import routes as ingestion
 from mlpipe.jobs import routes as jobs
+from mlpipe.learning import routes as learning
 from mlpipe.mlflow import service as mlflow
 from mlpipe.prediction import routes as prediction
 from mlpipe.prediction.champion import Champion
@@ -29,7 +30,7 @@ from mlpipe.retraining import routes as retraining
 from mlpipe.settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-STAGES = (ingestion, features, prediction, drift, retraining, registry, jobs, incidents, dashboard)
+STAGES = (ingestion, features, prediction, drift, retraining, registry, learning, jobs, incidents, dashboard)
 
 STARTS = ("mlpipe.ingestion", "mlpipe.prediction", "mlpipe.drift", "mlpipe.retraining", "mlpipe.dashboard")
 """Loggers that note the start: one a file."""

@@ -23,6 +23,7 @@ from mlpipe.drift import service as drift
 from mlpipe.drift import watch as silence
 from mlpipe.incidents import sending
 from mlpipe.jobs import service as jobs
+from mlpipe.learning import service as learning
 from mlpipe.mlflow import service as mlflow
 from mlpipe.prediction import feedback, shadow
 from mlpipe.prediction import routes as prediction_routes
@@ -73,6 +74,7 @@ class Background:
         self._router = app.extensions[prediction_routes.ROUTER]
         self._probation = probations.Watch(self._champion, settings)
         self._monitor = app.extensions[drift_routes.EXTENSION]
+        self._classroom = learning.Classroom()
         self._leads = threading.Event()
         self._stopping = threading.Event()
         self._last_slot = -1
@@ -95,6 +97,7 @@ class Background:
         self._every(self.lead, tick)
         self._every(self.check, tick)
         self._every(self.retrain, TICK_S)
+        self._every(self.learn, min(TICK_S, self._settings.learn_interval_s))
         self._every(self.sweep, SWEEP_S)
         self._every(self.look, SWEEP_S)
         self._every(self.tell, TELL_S)
@@ -170,6 +173,11 @@ class Background:
             asking.ask_for_first(self._settings)
             asking.ask_if_due(self._settings)
             retraining.run_next(self._settings, holder=self.worker, stopping=self._stopping.is_set)
+
+    def learn(self) -> None:
+        """Let a version that learns learn what has come."""
+        if self._leads.is_set():
+            learning.take_turn(self._classroom, self._settings, holder=self.worker)
 
     def sweep(self) -> None:
         """Join parked labels, and take silent workers off the list."""

@@ -299,6 +299,20 @@ class Settings:
         low=0,
         high=1_000_000,
     )
+    learn_labels: int = _setting(
+        100,
+        "New labels that a rolling forest learns at once; with fewer it waits at most learn_interval_s.",
+        unit="rows",
+        low=1,
+        high=100_000,
+    )
+    learn_interval_s: float = _setting(
+        5.0,
+        "Longest time that a new label waits until a rolling forest learns it.",
+        unit="seconds",
+        low=0.1,
+        high=3600.0,
+    )
 
     checks_silent_s: float = _setting(
         1200.0,

@@ -273,7 +273,7 @@ def newest_labelled(connection: sa.Connection, n: int, *, known_at: int | None =
         labelled = read.take(~np.isnan(read.y))
         parts.append(labelled)
         missing, before = missing - len(labelled), min(batches)
-    whole = _join(parts[::-1])
+    whole = join(parts[::-1])
     return whole.take(slice(max(0, len(whole) - n), None))
 
 
@@ -316,7 +316,18 @@ def rows_of(connection: sa.Connection, places: Sequence[Sequence[int]], labels: 
             low, high = np.searchsorted(read.ids[:, 0], [batch, batch + 1])
             wanted[low + first : min(high, low + last + 1)] = True
         parts.append(read.take(wanted & ~np.isnan(read.y)))
-    return _join(parts)
+    return join(parts)
+
+
+def as_ingested(connection: sa.Connection, batches: Sequence[int]) -> Samples:
+    """Return all rows of these batches, in their order, with the labels that came with them."""
+    return join([_samples(row) for row in _blocks(connection, batches)])
+
+
+def _blocks(connection: sa.Connection, batches: Sequence[int]) -> list[Any]:
+    block = feature_batches.c
+    query = sa.select(block.id, block.n_rows, block.features, block.labels, block.event_times, block.received_at)
+    return list(connection.execute(query.where(block.id.in_(batches)).order_by(block.id)))
 
 
 def _read(
@@ -328,12 +339,8 @@ def _read(
 ) -> Samples:
     """Return all rows of these batches, in their order, with the labels known at a time, or with those that counted."""
     low, high = min(batches), max(batches)
-    block = feature_batches.c
-    query = sa.select(block.id, block.n_rows, block.features, block.labels, block.event_times, block.received_at).where(
-        block.id.in_(batches)
-    )
-    rows = connection.execute(query.order_by(block.id)).all()
-    whole = _join([_samples(row) for row in rows])
+    rows = _blocks(connection, batches)
+    whole = join([_samples(row) for row in rows])
     starts = dict(zip((row.id for row in rows), np.cumsum([0] + [row.n_rows for row in rows]), strict=False))
     later = sa.select(sample_labels).where(sample_labels.c.batch.between(low, high)).order_by(sample_labels.c.id)
     if known_at is not None:
@@ -368,7 +375,9 @@ def _samples(row: Any) -> Samples:
     )
 
 
-def _join(parts: Sequence[Samples]) -> Samples:
+def join(parts: Sequence[Samples]) -> Samples:
+    """Return the rows of several parts behind one another."""
+    parts = [part for part in parts if len(part)]
     if not parts:
         empty = np.empty(0, dtype=np.int64)
         return Samples(
@@ -400,7 +409,7 @@ def newest(connection: sa.Connection, n: int) -> Samples:
         if missing <= 0:
             break
     if not found:
-        return _join([])
+        return join([])
     whole = _read(connection, found, known_at=None)
     return whole.take(slice(max(0, len(whole) - n), None))
 
@@ -429,7 +438,7 @@ def walk(connection: sa.Connection, *, after: int) -> tuple[Samples, int | None]
         found.append(row.id)
         n_rows += row.n_rows
     if not found:
-        return _join([]), None
+        return join([]), None
     return _read(connection, found, known_at=None), found[-1]
 
 

@@ -43,6 +43,8 @@ KINDS = {
     "predictions_silent": Kind("Predictions have stopped"),
     "labels_silent": Kind("Labels are late"),
     "model_old": Kind("The model is old"),
+    "labels_held": Kind("New labels contradict what was learned and are held back"),
+    "learning": Kind("The version that serves cannot go on learning"),
 }
 
 

@@ -21,7 +21,7 @@ from mlpipe.features import store as features
 from mlpipe.incidents import store as incidents
 from mlpipe.jobs import service as jobs
 from mlpipe.prediction import forest
-from mlpipe.registry import artifacts, preparations, rollout
+from mlpipe.registry import artifacts, preparations, revision_files, revisions, rollout
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
 from mlpipe.schema.contract import Schema
@@ -116,9 +116,10 @@ class Champion:
                 active = versions.active(connection)
                 schema = features.current_schema(connection)
                 wish = preparations.wanted(connection)
+                last = revisions.newest(connection, active.version) if active else None
             if schema is None:
                 return False
-            changed = active is not None and self._follow(active, schema)
+            changed = active is not None and self._follow(active, last.revision if last else 0, schema)
             self._prepare(wish, schema)
             return changed
 
@@ -131,9 +132,9 @@ class Champion:
             if schema is not None:
                 self._prepare(wish, schema)
 
-    def _follow(self, active: versions.Active, schema: Schema) -> bool:
+    def _follow(self, active: versions.Active, revision: int, schema: Schema) -> bool:
         model = self._model
-        if model is not None and model.generation == active.generation:
+        if model is not None and (model.generation, model.revision) == (active.generation, revision):
             self._model = model if model.schema == schema else replace(model, schema=schema)
             return False
         return self._load(active, schema)
@@ -247,6 +248,7 @@ def load(
     """
     with db.reading() as connection:
         row = versions.get(connection, version)
+        last = revisions.newest(connection, version)
     if row is None:
         raise errors.NotFound(f"There is no version {version}. GET /models lists all.")
     if row.state == versions.PRUNED:
@@ -254,9 +256,12 @@ def load(
     contents = artifacts.load(registry.folder(models, version), row.files, accepted=accepted or row.accepted)
     score = forest.compile_estimator(contents.estimator, X_check=contents.smoke_X)
     artifacts.check_answers(contents, score(contents.smoke_X), name=str(version))
+    if last is not None:  # it has learned since: the newest state answers
+        newest = revision_files.load_model(registry.folder(models, version), last.revision, last.files)
+        score = forest.compile_estimator(newest, X_check=contents.smoke_X)
     return Model(
         version=version,
-        revision=0,
+        revision=last.revision if last else 0,
         generation=generation,
         schema=schema,
         classes=np.asarray(row.parameters["classes"], dtype=np.float64),

@@ -11,7 +11,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,8 +151,7 @@ def load(folder: Path, files: Mapping[str, str], *, accepted: Mapping[str, str] 
     manifest = load_manifest(folder, files)
     _check_libraries(folder, manifest, accepted or {})
     smoke = np.load(io.BytesIO(verified(folder, SMOKE, files)), allow_pickle=False)
-    estimator = _unpickle(folder, verified(folder, MODEL, files))
-    return Contents(estimator, manifest, smoke["X"], smoke["scores"])
+    return Contents(load_model(folder, MODEL, files), manifest, smoke["X"], smoke["scores"])
 
 
 def load_manifest(folder: Path, files: Mapping[str, str]) -> dict[str, Any]:
@@ -173,9 +172,30 @@ def _unpickle(folder: Path, content: bytes) -> Any:
 
 def load_reference(folder: Path, files: Mapping[str, str]) -> dict[str, NDArray[Any]]:
     """Read the drift reference of a version; see `load` for what is checked."""
-    content = verified(folder, REFERENCE, files)
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    return load_verified_arrays(folder, REFERENCE, files)
+
+
+def load_verified_arrays(folder: Path, name: str, files: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    """Read named arrays from a file whose sha256 must be the registered one."""
+    with np.load(io.BytesIO(verified(folder, name, files)), allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+def load_model(folder: Path, name: str, files: Mapping[str, str]) -> Any:
+    """Read an estimator from a file whose sha256 must be the registered one."""
+    return _unpickle(folder, verified(folder, name, files))
+
+
+def write_whole(path: Path, dump: Callable[[Path], None]) -> str:
+    """Write a file beside its place, sync it and move it there, so that nobody sees half of it; return its sha256."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    dump(part)
+    part.chmod(0o600)
+    _sync(part)
+    digest = _digest(part.read_bytes())
+    part.rename(path)
+    _sync(path.parent)
+    return digest
 
 
 def verified(folder: Path, name: str, files: Mapping[str, str]) -> bytes:

@@ -108,3 +108,18 @@ freezes = sa.Table(
     sa.Index("freezes_one_open", "open", unique=True),
 )
 """A time in which retrainings deploy nothing by themselves."""
+
+
+model_revisions = sa.Table(
+    "model_revisions",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("model_version", sa.ForeignKey("model_versions.version"), nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("step", sa.Integer, nullable=False, comment="the last step of learning that it holds"),
+    sa.Column("position", sa.BigInteger, nullable=False, comment="labels learned"),
+    sa.Column("published_at", sa.BigInteger, nullable=False),
+    sa.Column("files", sa.JSON, nullable=False, comment="name -> sha256"),
+    sa.UniqueConstraint("model_version", "revision", name="model_revisions_one_a_number"),
+)
+"""One published state of a version that goes on learning."""

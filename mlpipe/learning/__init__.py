@@ -1,0 +1,1 @@
+"""The learner: new labels, in order, into the version that serves."""

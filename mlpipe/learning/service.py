@@ -1,0 +1,339 @@
+"""One turn of the learner, and what people may do to it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mlpipe import clock, db, errors
+from mlpipe.features import arrivals
+from mlpipe.features import store as features
+from mlpipe.features.arrivals import Mark
+from mlpipe.incidents import store as incidents
+from mlpipe.jobs import ledger
+from mlpipe.learning import store
+from mlpipe.learning.learner import HELD, KIND, Learner, Rows
+from mlpipe.learning.store import Step
+from mlpipe.registry import revisions
+from mlpipe.registry import store as versions
+from mlpipe.rolling import guard
+from mlpipe.settings import Settings
+
+logger = logging.getLogger("mlpipe.retraining.learning")
+
+INCIDENT = "learning"
+"""Kind of the incident that is open while the version that serves cannot go on learning."""
+
+
+PATIENCE = 12
+"""Times `learn_interval_s` that labels wait of which there are too few to be judged."""
+
+LEAST_JUDGED = guard.Limits().n_least
+"""Labels that the guard must have to say anything."""
+
+JUDGED_AT_MOST = 1000
+"""Later steps that are asked about a held one."""
+
+
+class Classroom:
+    """Where the learner of this process is kept between turns; only one thread takes turns."""
+
+    def __init__(self) -> None:
+        self.learner: Learner | None = None
+        self.since: float | None = None
+        self.turn = threading.Lock()
+
+
+# Turns ----------------------------------------------------------------------------------------------------------
+
+
+def take_turn(classroom: Classroom, settings: Settings, *, holder: str) -> int:
+    """Let the version that serves learn what has come; return how many labels it learned.
+
+    Parameters
+    ----------
+    classroom : Classroom
+    settings : Settings
+    holder : str
+        Name of this worker, which leads.
+
+    Notes
+    -----
+    Learns when `learn_labels` new labels are here, or when the oldest of fewer has waited `learn_interval_s`; of so few
+    that the guard cannot judge them, when it has waited `PATIENCE` times as long.
+    """
+    with classroom.turn:
+        version = serving()
+        if version is None:
+            classroom.learner = None
+            return 0
+        learner = _learner(classroom, version, settings)
+        before = learner.state.n_learned
+        learner.replay()  # what a person has decided since
+        if _due(classroom, learner, settings) and not _learn_all(learner, holder=holder):
+            classroom.learner = None
+            return 0
+        published = learner.publish()
+        if published is not None:
+            logger.info(
+                "version %s, revision %s: %s labels learned", learner.number, published.revision, published.position
+            )
+        return learner.state.n_learned - before
+
+
+def serving() -> versions.Version | None:
+    """Return the version that serves if it is one that learns."""
+    with db.reading() as connection:
+        active = versions.active(connection)
+        version = versions.get(connection, active.version) if active else None
+    return version if version is not None and version.kind == KIND else None
+
+
+def _learner(classroom: Classroom, version: versions.Version, settings: Settings) -> Learner:
+    learner = classroom.learner
+    if learner is None or learner.number != version.version:
+        try:
+            learner = Learner(settings.models_folder, version)
+        except errors.ArtifactCorrupt as fault:
+            _report(version, fault)
+            raise
+        with db.transaction() as connection:
+            incidents.resolve(connection, INCIDENT, f"Version {version.version} goes on learning.")
+        logger.info("version %s goes on learning at label %s", version.version, learner.state.n_learned)
+        classroom.learner, classroom.since = learner, None
+    return learner
+
+
+def _report(version: versions.Version, fault: errors.ArtifactCorrupt) -> None:
+    sentence = f"Version {version.version} cannot go on learning: {fault.detail} It serves as it is."
+    with db.transaction() as connection:
+        incidents.open_or_update(connection, INCIDENT, sentence, {"version": version.version})
+
+
+def _due(classroom: Classroom, learner: Learner, settings: Settings) -> bool:
+    with db.reading() as connection:
+        at = reached(connection, learner.version)
+        n = features.count_new_labels(
+            connection, last_batch=at.batch, last_label=at.label, enough=settings.learn_labels
+        )
+    now = time.monotonic()
+    classroom.since = (classroom.since or now) if n else None
+    waited_s = now - classroom.since if classroom.since else 0.0
+    patience = settings.learn_interval_s * (1 if n >= LEAST_JUDGED else PATIENCE)
+    if n < settings.learn_labels and waited_s < patience:
+        return False
+    classroom.since = None
+    return n > 0
+
+
+def reached(connection: db.Connection, version: versions.Version) -> Mark:
+    """Return the mark up to which a version has looked at labels."""
+    return store.reached(connection, version.version) or Mark(version.last_batch, version.last_label)
+
+
+def _learn_all(learner: Learner, *, holder: str) -> bool:
+    """Learn all labels that are here, stretch by stretch; say whether this process still may."""
+    with db.transaction(durability="process") as connection:
+        upto = arrivals.settled(connection)
+        after = reached(connection, learner.version)
+    while after != upto:
+        with db.reading() as connection:
+            end = arrivals.next_end(connection, after, upto)
+        if not _take(learner, after, end, holder=holder) or not _let_go(learner, holder=holder):
+            return False
+        after = end
+    return True
+
+
+def _take(learner: Learner, after: Mark, upto: Mark, *, holder: str) -> bool:
+    """Learn a stretch of labels, or hold it back."""
+    rows = learner.rows(after, upto)
+    with db.reading() as connection:
+        wary = bool(store.waiting(connection, learner.number))
+        rate = _rate(connection, learner.number, len(rows))
+    judged = guard.judge(learner.state, rows.samples.X, rows.samples.y, rate=rate, wary=wary) if len(rows) else None
+    findings = judged.findings if judged else ()
+    figures: dict[str, Any] = {"unknown_class": rows.n_unknown} if rows.n_unknown else {}
+    step = Step(
+        model_version=learner.number,
+        kind="held" if findings else "learned",
+        after=after,
+        upto=upto,
+        n_rows=len(rows),
+        sentence=_told(learner.number, rows, " ".join(finding.sentence for finding in findings)),
+        figures=figures | {finding.kind: finding.figures for finding in findings},
+    )
+    return learner.take(step, rows, holder=holder)
+
+
+def _told(version: int, rows: Rows, held: str) -> str:
+    left_out = f" {rows.n_unknown:,} of classes that version {version} does not know were left out."
+    if held:
+        return (
+            f"{len(rows):,} labels are held back: {held} Labels that agree release them; so does POST "
+            "/learning/steps/<step>/release."
+        )
+    return f"{len(rows):,} labels were learned.{left_out if rows.n_unknown else ''}"
+
+
+def _rate(connection: db.Connection, version: int, n: int) -> tuple[float, float] | None:
+    """Return labels an hour now and usually, or None while the version is too young to have a habit."""
+    now = clock.now_us()
+    hour, day = (int(hours * 3600 * clock.MICROSECONDS) for hours in (1, 24))
+    first = store.get(connection, version, 1)
+    if first is None or now - first.at < day:
+        return None
+    lately = store.arrived(connection, version, since_us=now - hour)
+    before = store.arrived(connection, version, since_us=now - hour - day) - lately
+    return float(lately + n), before / 24
+
+
+def _let_go(learner: Learner, *, holder: str) -> bool:
+    """Release what labels since then have confirmed, oldest first; say whether this process still may."""
+    with db.reading() as connection:
+        held = store.waiting(connection, learner.number)
+    for step in held:
+        because = _confirmed(learner, step)
+        if because is not None and not learner.release(step, because, holder=holder):
+            return False
+    return True
+
+
+def _confirmed(learner: Learner, step: Step) -> str | None:
+    with db.reading() as connection:
+        since = store.following(connection, learner.number, after=step.number, limit=JUDGED_AT_MOST)
+    later = [
+        guard.Judgement(np.full(one.n_rows, one.kind == "held"), (), np.nan)
+        for one in since
+        if one.kind in store.ARRIVALS
+    ]
+    rows = learner.rows(step.after, step.upto).samples
+    return guard.agreed(learner.state, rows.X, rows.y, later=later)
+
+
+# What people may do ---------------------------------------------------------------------------------------------
+
+
+def decide(number: int, *, release: bool, by: str, reason: str) -> Step:
+    """Release a held step, so that its labels are learned after all, or discard it.
+
+    Raises
+    ------
+    errors.NotFound
+        The version that serves holds no such step back.
+    """
+    version = _serving_or_refuse()
+    with db.transaction() as connection:
+        held = {step.number: step for step in store.waiting(connection, version.version)}.get(number)
+        if held is None:
+            raise errors.NotFound(
+                f"Version {version.version} holds no step {number} back. GET /learning lists those it does."
+            )
+        kind = "released" if release else "discarded"
+        n_rows = held.n_rows if release else 0
+        made = _write(connection, version, replace(held, kind=kind, of=number, n_rows=n_rows), by=by, reason=reason)
+        if not [step for step in store.waiting(connection, version.version) if step.number != number]:
+            incidents.resolve(connection, HELD, f"{by} has {kind} step {number}.")
+    return made
+
+
+def restore(revision: int, *, by: str, reason: str) -> Step:
+    """Let the version that serves go back to an earlier state; labels that came since are not learned again.
+
+    Raises
+    ------
+    errors.NotFound
+        There is no such revision, or its checkpoint is not kept any more.
+    """
+    version = _serving_or_refuse()
+    with db.transaction() as connection:
+        kept = {0: 0} | {one.revision: one.position for one in revisions.with_checkpoint(connection, version.version)}
+        if revision not in kept:
+            listed = ", ".join(map(str, sorted(kept)))
+            raise errors.NotFound(
+                f"Version {version.version} has no checkpoint of revision {revision}; it has those of {listed}."
+            )
+        at = reached(connection, version)
+        step = Step(
+            model_version=version.version,
+            kind="restored",
+            after=at,
+            upto=at,
+            n_rows=0,
+            of=revision,
+            position=kept[revision],
+        )
+        return _write(connection, version, step, by=by, reason=reason)
+
+
+def _serving_or_refuse() -> versions.Version:
+    version = serving()
+    if version is None:
+        raise errors.NotFound(f"No version that goes on learning serves now; its kind would be {KIND}.")
+    return version
+
+
+def _write(connection: db.Connection, version: versions.Version, step: Step, *, by: str, reason: str) -> Step:
+    """Write a step that the learner applies at its next turn, and say so in the ledger."""
+    last = store.newest(connection, version.version)
+    what = "revision" if step.kind == "restored" else "step"
+    sentence = f"Version {version.version}: {what} {step.of} was {step.kind} by {by}. {reason}"
+    position = step.position if step.kind == "restored" else (last.position if last else 0) + step.n_rows
+    number = last.number + 1 if last else 1
+    made = replace(step, number=number, position=position, at=clock.now_us(), sentence=sentence, figures={})
+    if not store.add(connection, made):
+        raise errors.WriteConflict("The learner wrote a step at this moment; ask again.")
+    ledger.record(connection, "learning", sentence, model_version=version.version, evidence={"step": number})
+    return made
+
+
+# What is shown --------------------------------------------------------------------------------------------------
+
+
+def status(*, limit: int, before: int | None) -> dict[str, Any]:
+    """Return how far the version that serves has learned, what it holds back, and where it can go back to."""
+    version = serving()
+    if version is None:
+        return {"model_version": None, "items": [], "next": None}
+    with db.reading() as connection:
+        steps = store.page(connection, version.version, limit=limit + 1, before=before)
+        held = store.waiting(connection, version.version)
+        last = revisions.newest(connection, version.version)
+        kept = revisions.with_checkpoint(connection, version.version)
+        at = reached(connection, version)
+        behind = features.count_new_labels(connection, last_batch=at.batch, last_label=at.label, enough=1000)
+    return {
+        "model_version": version.version,
+        "model_revision": last.revision if last else 0,
+        "labels_learned": last.position if last else 0,
+        "labels_waiting": behind,
+        "published_at": clock.iso(last.published_at) if last else None,
+        "held": [shown(step) for step in held],
+        "checkpoints": [
+            {"revision": one.revision, "labels_learned": one.position, "published_at": clock.iso(one.published_at)}
+            for one in kept
+        ],
+        "items": [shown(step) for step in steps[:limit]],
+        "next": str(steps[limit - 1].number) if len(steps) > limit else None,
+    }
+
+
+def shown(step: Step) -> dict[str, Any]:
+    """Return a step as the API shows it."""
+    return {
+        "step": step.number,
+        "kind": step.kind,
+        "of": step.of,
+        "rows": step.n_rows,
+        "labels_learned": step.position,
+        "after": {"batch": step.after.batch, "label": step.after.label},
+        "upto": {"batch": step.upto.batch, "label": step.upto.label},
+        "at": clock.iso(step.at),
+        "sentence": step.sentence,
+        "figures": step.figures,
+    }
