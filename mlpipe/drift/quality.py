@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpipe import clock, db, errors
-from mlpipe.drift import bands, drop, estimate, hours, store
+from mlpipe.drift import drop, estimate, hours, store
 from mlpipe.incidents import kinds
 from mlpipe.incidents import store as incidents
 from mlpipe.jobs import ledger
@@ -203,7 +203,7 @@ def _look(connection: db.Connection, known: Known, rule: drop.Rule) -> Finding |
     if known.reference is None or max(baseline.n_rows for baseline in candidates) < drop.LARGEST:
         first = log.labelled(connection, known.version, newest=False, limit=drop.LARGEST)
     if known.reference is None:
-        tau = bands.error_time(_errors(first, known.task))
+        tau = drop.careful_time(_errors(first, known.task))
         candidates = [replace(baseline, tau=tau) for baseline in candidates]
     baseline = drop.choose(candidates, _errors(first, known.task), rule)
     if baseline is None:
