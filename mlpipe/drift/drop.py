@@ -291,6 +291,12 @@ def worst(windows: Sequence[Window]) -> Window | None:
     return max((window for window in windows if window.fell), key=lambda window: window.z, default=None)
 
 
+def largest_rise(windows: Sequence[Window]) -> float:
+    """Return the rise of the window that shows a drop most clearly; where none does, the largest rise."""
+    fallen = worst(windows)
+    return max(window.rise for window in windows) if fallen is None else fallen.rise
+
+
 def sentence(baseline: Baseline, windows: Sequence[Window], rule: Rule, *, since: str) -> str:
     r"""Say what was found, for a person.
 
