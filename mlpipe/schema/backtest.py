@@ -56,9 +56,7 @@ def decode(body: bytes | None) -> Rehearsal:
     >>> decode(b'{"threshold": 0.1, "since": "1970-01-01T00:00:01Z"}')
     Rehearsal(since=1000000, until=None, changes={'threshold': 0.1})
     """
-    if body is None:
-        return Rehearsal()
-    read = reading.members(reading.loads(body), {"since", "until", *REHEARSED})
+    read = reading.optional(body, {"since", "until", *REHEARSED})
     changes = {name: _setting(name, read[name]) for name in REHEARSED if read.get(name) is not None}
     return Rehearsal(since=_moment(read, "since"), until=_moment(read, "until"), changes=changes)
 
