@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -32,13 +33,13 @@ def wrong(share: float) -> Draw:
     return lambda rng, n: (rng.random(n) < share).astype(float)
 
 
-def wrong_in_runs(phi: float) -> Draw:
-    """A tenth of the answers is wrong, neighbours alike: a thresholded AR(1) series."""
+def wrong_in_runs(phi: float, share: float = 0.1) -> Draw:
+    """A share of the answers is wrong, neighbours alike: a thresholded AR(1) series."""
 
     def draw(rng: np.random.Generator, n: int) -> Floats:
         noise = rng.normal(size=n + 1000) * np.sqrt(1 - phi**2)
         series = signal.lfilter([1.0], [1.0, -phi], noise)[1000:]
-        return (series > special.ndtri(0.9)).astype(float)
+        return (series > special.ndtri(1 - share)).astype(float)
 
     return draw
 
@@ -88,9 +89,13 @@ def classification(n_runs: int) -> None:
         delays = [median_delay(wrong(0.1), wrong(share), rule, n_rows, n_runs) for share in WORSE]
         told = " / ".join(f"{delay:,.0f}" for delay in delays)
         print(f"{n_rows:6,} | {rate:.5f} | {runs} of {n_runs} | {told}", flush=True)
-    for phi in (0.5, 0.9):
-        rate, runs = false_alarms(wrong_in_runs(phi), rule, BASELINES[-1], n_runs)
-        print(f"10,000, errors in runs (AR(1) {phi}) | {rate:.5f} | {runs} of {n_runs}", flush=True)
+    for phi, n_rows in itertools.product((0.5, 0.9), BASELINES):
+        rate, runs = false_alarms(wrong_in_runs(phi), rule, n_rows, n_runs)
+        delays = [
+            median_delay(wrong_in_runs(phi), wrong_in_runs(phi, share), rule, n_rows, n_runs // 4) for share in WORSE
+        ]
+        told = " / ".join(f"{delay:,.0f}" for delay in delays)
+        print(f"{n_rows:6,}, errors in runs (AR(1) {phi}) | {rate:.5f} | {runs} of {n_runs} | {told}", flush=True)
 
 
 def regression(n_runs: int) -> None:

@@ -36,8 +36,8 @@ STARTS = ("mlpipe.ingestion", "mlpipe.prediction", "mlpipe.drift", "mlpipe.retra
 """Loggers that note the start: one a file."""
 
 SWITCH_INTERVAL_S = 0.0005
-"""How long a busy thread keeps the interpreter from one that has just stored its row (Python's own 5 ms let every
-request of a worker with four threads wait for the others: 0.35 instead of 0.48 of a constant view's rate)."""
+"""How long a busy thread keeps the interpreter from one that has just stored its row; Python's own is 5 ms, longer than
+a prediction takes."""
 
 PRIVATE = 0o077
 """Whatever a server writes belongs to its user alone: rows, models, logs."""

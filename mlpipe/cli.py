@@ -107,7 +107,7 @@ def _rehearsed(function: Callable[..., None]) -> Callable[..., None]:
     """Add an option for every setting that a replay may change."""
     for name in reversed(rehearsals.REHEARSED):
         rule = settings.rules()[name]
-        option = click.option(f"--{name.replace('_', '-')}", callback=_setting, metavar="N", help=rule.reason)
+        option = click.option(f"--{name.replace('_', '-')}", callback=_setting, metavar="VALUE", help=rule.reason)
         function = option(function)
     return function
 
@@ -156,7 +156,10 @@ def _progress(done: int, total: int) -> None:
 
 def _is_news(item: dict[str, Any]) -> bool:
     """Say whether a check alarms, alarmed, or ends otherwise than it did."""
-    return "drift" in {item["verdict"], item["recorded_verdict"]} or item["verdict"] != item["recorded_verdict"]
+    return (
+        bool({"drift", "drop"} & {item["verdict"], item["recorded_verdict"]})
+        or item["verdict"] != item["recorded_verdict"]
+    )
 
 
 def _item(item: dict[str, Any]) -> tuple[str, ...]:

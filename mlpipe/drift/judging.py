@@ -34,8 +34,10 @@ class Basis:
     splits: segments.Splits | None
 
 
-def load(models: Path, version: int, schema: Schema, settings: Settings) -> Basis:
+def load(models: Path, version: int, schema: Schema, settings: Settings, *, n_reference: int | None = None) -> Basis:
     """Read what a version's traffic is compared with, or prepare it under other settings than it was kept with.
+
+    `n_reference` leaves the newest of its rows.
 
     Raises
     ------
@@ -46,7 +48,7 @@ def load(models: Path, version: int, schema: Schema, settings: Settings) -> Basi
         row = versions.get(connection, version)
     if row is None:
         raise errors.NotFound(f"Version {version} has no row.")
-    arrays = artifacts.load_reference(registry.folder(models, version), row.files)
+    arrays = stored.newest(artifacts.load_reference(registry.folder(models, version), row.files), n_reference)
     classes = row.parameters["classes"]
     made = stored.Made(n_bins=settings.n_bins, n_window=settings.window_size)
     reference = stored.unpack(arrays, schema.columns, made)

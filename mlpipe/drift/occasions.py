@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mlpipe import clock, db
-from mlpipe.drift import replay, store
+from mlpipe.drift import drop, replay, store
 from mlpipe.jobs import store as jobs
 from mlpipe.prediction import store as predictions
 from mlpipe.registry import store as versions
@@ -17,6 +17,7 @@ from mlpipe.settings import Settings
 CHECK = "drift_check"
 RETRAINING = "retraining"
 EVER = 2**62
+CAUSES = REPORT, TEST = "report", "quality_check"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,37 +33,68 @@ class Occasion:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What happened in a time: reports, checks that waited, stretches of serving, retrainings, rows seen before."""
+    """What happened in a time, and which rows and labels were seen before it."""
 
     reports: list[Any]
+    tests: list[Any]
     waits: list[jobs.Job]
     stretches: list[Any]
     retrainings: list[replay.Retraining]
     seen: dict[int, int]
+    tested: dict[int, int]
 
     @property
-    def triggers(self) -> set[int]:
-        """Reports that asked for a retraining."""
-        return {retraining.report for retraining in self.retrainings if retraining.report is not None}
+    def recorded(self) -> list[tuple[replay.Cause, Any]]:
+        """Reports and tests of quality in the order in which they were stored."""
+        return _recorded(self.reports, self.tests)
+
+    @property
+    def triggers(self) -> set[replay.Cause]:
+        """What asked for a retraining."""
+        return {retraining.cause for retraining in self.retrainings if retraining.cause is not None}
 
 
 def history(connection: db.Connection, since: int, until: int) -> History:
     """Read what happened from `since` on and before `until`, both in microseconds since 1970 UTC."""
     reports = store.between(connection, since_us=since, until_us=until)
+    tests = store.quality_between(connection, since_us=since, until_us=until)
     waits = jobs.between(connection, CHECK, since_us=since, until_us=until, outcome=replay.WAITING)
     asked = [
-        replay.Retraining(job.created_at, job.finished_at or math.inf, job.evidence.get("report"))
+        replay.Retraining(job.created_at, job.finished_at or math.inf, _cause(job.evidence))
         for job in jobs.between(connection, RETRAINING, since_us=since, until_us=EVER)  # stamped just after its report
     ]
-    triggers = {retraining.report for retraining in asked}
-    joined = [row.checked_at for row in reports if row.verdict == replay.ALARM and row.id not in triggers]
+    triggers = {retraining.cause for retraining in asked}
+    alarms = [(cause, row) for cause, row in _recorded(reports, tests) if row.verdict in replay.ALARMS]
+    joined = [row.checked_at for cause, row in alarms if cause not in triggers]
     return History(
         reports=reports,
+        tests=tests,
         waits=[job for job in waits if job.result and job.created_at >= since],
         stretches=versions.stretches(connection, since_us=since, until_us=until),
         retrainings=replay.absorbed(asked, joined),
         seen=store.seen_before(connection, since),
+        tested=store.tested_before(connection, since),
     )
+
+
+def _cause(evidence: dict[str, Any]) -> replay.Cause | None:
+    return next(((name, evidence[name]) for name in CAUSES if evidence.get(name) is not None), None)
+
+
+def score(cause: replay.Cause, row: Any) -> float:
+    """Return the score of a report, or the rise that counts in a test of quality."""
+    found: float = row.score if cause[0] == REPORT else largest_rise(row)
+    return found
+
+
+def largest_rise(row: Any) -> float:
+    """Return the rise that counts in a test of quality."""
+    return drop.largest_rise([drop.Window(**window) for window in row.windows])
+
+
+def _recorded(reports: list[Any], tests: list[Any]) -> list[tuple[replay.Cause, Any]]:
+    pairs = [((REPORT, row.id), row) for row in reports] + [((TEST, row.id), row) for row in tests]
+    return sorted(pairs, key=lambda pair: pair[1].checked_at)  # stable: rows are judged before answers are
 
 
 class Calendar:
@@ -102,7 +134,9 @@ class Calendar:
     def _ran(self) -> list[tuple[Occasion, bool]]:
         """Return the checks that ran and are kept, and whether an interval asked for each (or a person)."""
         triggers = self._history.triggers
-        found = [(_of_report(row, row.id in triggers), row.job_id is not None) for row in self._history.reports]
+        found = [
+            (_of_report(row, (REPORT, row.id) in triggers), row.job_id is not None) for row in self._history.reports
+        ]
         found += [(_of_wait(job), True) for job in self._history.waits]
         kept = [pair for pair in found if self._keeps_slots or not pair[1]]
         return sorted(kept, key=lambda pair: pair[0].at)
@@ -141,7 +175,7 @@ class Calendar:
 
 
 def _of_report(row: Any, asked: bool) -> Occasion:
-    recorded = replay.Recorded(row.id, row.verdict, row.score, asked)
+    recorded = replay.Recorded((REPORT, row.id), row.verdict, row.score, asked)
     return Occasion(at=row.checked_at, version=row.model_version, upto=row.last_prediction, recorded=recorded)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpipe import clock, db, errors
-from mlpipe.drift import bands, drop, estimate, hours, store
+from mlpipe.drift import drop, estimate, hours, store, stored
 from mlpipe.incidents import kinds
 from mlpipe.incidents import store as incidents
 from mlpipe.jobs import asking, ledger
@@ -64,15 +64,29 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What a test has found, before it is stored."""
+class Tested:
+    """What a test rests on, and what it says."""
 
-    known: Known
     rows: Sequence[Any]
     baseline: drop.Baseline
     windows: tuple[drop.Window, ...]
-    estimate: dict[str, Any]
     sentence: str
+
+    @property
+    def verdict(self) -> str:
+        """``drop`` or ``ok``."""
+        return "drop" if drop.worst(self.windows) else "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a test has found, before it is stored: also the newest label row that was there, and the test before."""
+
+    known: Known
+    tested: Tested
+    estimate: dict[str, Any]
+    upto: int
+    last: int | None
 
 
 class Watch:
@@ -82,10 +96,13 @@ class Watch:
     ----------
     models : Path
         The registry folder; what is known of a version is worked out once.
+    n_reference : int, optional
+        Newest rows of a reference that count; all of them without it.
     """
 
-    def __init__(self, models: Path) -> None:
+    def __init__(self, models: Path, *, n_reference: int | None = None) -> None:
         self._models = models
+        self._n_reference = n_reference
         self._known: dict[int, Known] = {}
 
     def known(self, connection: db.Connection, version: int) -> Known:
@@ -108,7 +125,7 @@ class Watch:
             return _known(row, None, why=fault.detail)
         if len(self._known) >= KEPT:
             self._known.pop(next(iter(self._known)), None)
-        found = self._known[version] = _known(row, arrays)
+        found = self._known[version] = _known(row, stored.newest(arrays, self._n_reference))
         return found
 
     def check(self, settings: Settings) -> dict[str, Any]:
@@ -138,8 +155,12 @@ class Watch:
             if lacking is not None:
                 return waiting(lacking, last)
             known = self.known(connection, active.version)
-            found = _look(connection, known, of_settings(settings, known.task))
-        return waiting(found, last) if isinstance(found, str) else found
+            rule = of_settings(settings, known.task)
+            tested = examine(connection, known, rule)
+            if isinstance(tested, str):
+                return waiting(tested, last)
+            trust = _trust(connection, known, tested.rows, rule)
+            return Finding(known, tested, trust, log.newest_label(connection), last.id if last else None)
 
 
 def of_settings(settings: Settings, task: drop.Task) -> drop.Rule:
@@ -150,7 +171,7 @@ def of_settings(settings: Settings, task: drop.Task) -> drop.Rule:
 # What is known of a version -------------------------------------------------------------------------------------
 
 
-def _known(row: versions.Version, arrays: dict[str, NDArray[Any]] | None, *, why: str = "") -> Known:
+def _known(row: versions.Version, arrays: Mapping[str, NDArray[Any]] | None, *, why: str = "") -> Known:
     task: drop.Task = "regression" if row.task == "regression" else "classification"
     holdout = _holdout(row.metrics, task)
     baselines = (holdout,) if holdout else ()
@@ -195,14 +216,16 @@ def missing(connection: db.Connection, version: int, last: Any) -> str | None:
     return None
 
 
-def _look(connection: db.Connection, known: Known, rule: drop.Rule) -> Finding | str:
-    """Test the newest labels; a text says why they cannot be tested yet."""
-    rows = log.labelled(connection, known.version, newest=True, limit=drop.LARGEST)
+def examine(
+    connection: db.Connection, known: Known, rule: drop.Rule, *, seen: log.Picture | None = None
+) -> Tested | str:
+    """Test the newest labels, of now or of an earlier time; a text says why they cannot be tested yet."""
+    rows = log.labelled(connection, known.version, newest=True, limit=drop.LARGEST, seen=seen)
     candidates, first = list(known.baselines), []
     if known.reference is None or max(baseline.n_rows for baseline in candidates) < drop.LARGEST:
-        first = log.labelled(connection, known.version, newest=False, limit=drop.LARGEST)
+        first = log.labelled(connection, known.version, newest=False, limit=drop.LARGEST, seen=seen)
     if known.reference is None:
-        tau = bands.error_time(_errors(first, known.task))
+        tau = drop.careful_time(_errors(first, known.task))
         candidates = [replace(baseline, tau=tau) for baseline in candidates]
     baseline = drop.choose(candidates, _errors(first, known.task), rule)
     if baseline is None:
@@ -218,8 +241,7 @@ def _look(connection: db.Connection, known: Known, rule: drop.Rule) -> Finding |
         )
     fallen = drop.worst(windows)
     since = _moment(fresh[-fallen.n_rows].predicted_at) if fallen else ""
-    said = drop.sentence(baseline, windows, rule, since=since)
-    return Finding(known, rows, baseline, windows, _trust(connection, known, rows, rule), said)
+    return Tested(rows, baseline, windows, drop.sentence(baseline, windows, rule, since=since))
 
 
 def _place(row: Any) -> tuple[int, int]:
@@ -266,21 +288,25 @@ def keep(connection: db.Connection, found: Finding) -> dict[str, Any]:
 
     Another process may have stored a test of the same labels meanwhile: then that one is returned, and nothing is done.
     """
-    version = found.known.version
+    tested, version = found.tested, found.known.version
+    versions.active(connection, for_update=True)  # checks take turns here, so that no label is tested twice
+    newest = store.latest_quality(connection, version)
+    if newest is not None and newest.id != found.last:
+        return as_json(newest)
     values = {
         "model_version": version,
-        "last_label": max(row.id for row in found.rows),
-        "n_rows": len(found.rows),
-        "verdict": "drop" if drop.worst(found.windows) else "ok",
-        "sentence": found.sentence,
-        "baseline": asdict(found.baseline),
-        "windows": [asdict(window) for window in found.windows],
+        "last_label": found.upto,
+        "n_rows": len(tested.rows),
+        "verdict": tested.verdict,
+        "sentence": tested.sentence,
+        "baseline": asdict(tested.baseline),
+        "windows": [asdict(window) for window in tested.windows],
         "estimate": found.estimate,
     }
     check = store.add_quality(connection, values)
     if check is not None:
         _act(connection, values, check)
-        logger.info("quality %s: %s", values["verdict"], found.sentence)
+        logger.info("quality %s: %s", values["verdict"], tested.sentence)
     return as_json(store.latest_quality(connection, version))
 
 

@@ -7,8 +7,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-ALARM = "drift"
-"""The verdict that asks for a retraining."""
+ALARMS = ("drift", "drop")
+"""The verdicts that ask for a retraining: of rows, and of answers."""
+
+Cause = tuple[str, int]
+"""What may have asked for a retraining: ``report`` or ``quality_check``, and its id."""
 
 WAITING = "waiting_for_data"
 """What is said of a check that has too few new rows."""
@@ -20,8 +23,8 @@ class Recorded:
 
     Parameters
     ----------
-    report : int or None
-        Id of its report; None for a check that waited.
+    cause : (str, int) or None
+        Its report or quality check; None for a check that waited.
     verdict : str
     score : float or None
         None for a check that waited.
@@ -29,7 +32,7 @@ class Recorded:
         Whether it asked for a retraining.
     """
 
-    report: int | None
+    cause: Cause | None
     verdict: str
     score: float | None
     asked: bool
@@ -37,10 +40,11 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One check of a replay.
+    """One check of a replay, of rows or of answers.
 
     Parameters
     ----------
+    kind : {"drift", "quality"}
     at : int
         Time of the check in microseconds since 1970 UTC.
     version : int
@@ -50,6 +54,7 @@ class Check:
     verdict : str or None
         None when the version's reference is gone, so that it cannot be replayed.
     score : float or None
+        Of the rows; of answers, the rise of the error that counts.
     sentence : str
     recorded : Recorded or None
         None when no check ran then.
@@ -62,6 +67,7 @@ class Check:
     score: float | None
     sentence: str
     recorded: Recorded | None
+    kind: str = "drift"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +76,13 @@ class Retraining:
 
     Parameters
     ----------
-    report : int or None
-        The report that asked for it; None for one that a person or the first model asked for.
+    cause : (str, int) or None
+        The report or quality check that asked for it; None for one that a person or the first model asked for.
     """
 
     asked_at: float
     ended_at: float
-    report: int | None
+    cause: Cause | None
 
 
 def absorbed(retrainings: Sequence[Retraining], alarms: Iterable[float]) -> list[Retraining]:
@@ -94,7 +100,7 @@ def absorbed(retrainings: Sequence[Retraining], alarms: Iterable[float]) -> list
     Examples
     --------
     >>> absorbed([Retraining(10, 20, None), Retraining(30, 40, None)], [21, 25])
-    [Retraining(asked_at=10, ended_at=26, report=None), Retraining(asked_at=30, ended_at=40, report=None)]
+    [Retraining(asked_at=10, ended_at=26, cause=None), Retraining(asked_at=30, ended_at=40, cause=None)]
     """
     found = list(retrainings)
     for alarm in alarms:
@@ -110,7 +116,7 @@ def usual_length(retrainings: Sequence[Retraining]) -> float:
     return median([one.ended_at - one.asked_at for one in retrainings]) if retrainings else 0.0
 
 
-def asking(checks: Sequence[Check], retrainings: Sequence[Retraining], *, reports: Collection[int]) -> list[bool]:
+def asking(checks: Sequence[Check], retrainings: Sequence[Retraining], *, causes: Collection[Cause]) -> list[bool]:
     """Say which checks ask for a retraining: an alarm does, unless one is open.
 
     Parameters
@@ -119,8 +125,8 @@ def asking(checks: Sequence[Check], retrainings: Sequence[Retraining], *, report
         Oldest first.
     retrainings : sequence of Retraining
         What was really asked for, from `absorbed`.
-    reports : collection of int
-        All reports of the replayed time, whether or not the replay has their checks.
+    causes : collection of (str, int)
+        All reports and quality checks of the replayed time, whether or not the replay has their checks.
 
     Returns
     -------
@@ -136,21 +142,21 @@ def asking(checks: Sequence[Check], retrainings: Sequence[Retraining], *, report
 
     Examples
     --------
-    >>> seen = Recorded(report=7, verdict="drift", score=0.3, asked=True)
+    >>> seen = Recorded(cause=("report", 7), verdict="drift", score=0.3, asked=True)
     >>> alarm = Check(at=10, version=1, rows=100, verdict="drift", score=0.3, sentence="", recorded=seen)
     >>> again = replace(alarm, at=15, recorded=None)
-    >>> asking([alarm, again, replace(again, at=30)], [Retraining(10, 20, report=7)], reports=[7])
+    >>> asking([alarm, again, replace(again, at=30)], [Retraining(10, 20, ("report", 7))], causes=[("report", 7)])
     [True, False, True]
     """
-    own = {one.report: one for one in retrainings if one.report is not None and one.report in reports}
-    given = [one for one in retrainings if one.report not in own]
+    own = {one.cause: one for one in retrainings if one.cause is not None and one.cause in causes}
+    given = [one for one in retrainings if one.cause not in own]
     length = usual_length(retrainings)
     asked, made, known = [], -math.inf, -math.inf
     for check in checks:
-        report = check.recorded.report if check.recorded else None
-        mine = own.get(report) if report is not None else None
+        cause = check.recorded.cause if check.recorded else None
+        mine = own.get(cause) if cause is not None else None
         is_open = check.at < made or (mine is None and (check.at < known or _any_open(given, check.at)))
-        asks = check.verdict == ALARM and not is_open
+        asks = check.verdict in ALARMS and not is_open
         asked.append(asks)
         if asks and mine is not None:
             known = mine.ended_at
@@ -163,7 +169,7 @@ def _any_open(retrainings: Sequence[Retraining], at: float) -> bool:
     return any(one.asked_at <= at < one.ended_at for one in retrainings)
 
 
-def agree(checks: Sequence[Check], asked: Sequence[bool], *, n_reports: int) -> bool:
+def agree(checks: Sequence[Check], asked: Sequence[bool], *, n_recorded: int) -> bool:
     """Say whether a replay is what happened: the same checks, verdicts, scores and retrainings.
 
     Parameters
@@ -171,11 +177,11 @@ def agree(checks: Sequence[Check], asked: Sequence[bool], *, n_reports: int) -> 
     checks : sequence of Check
     asked : sequence of bool
         From `asking`.
-    n_reports : int
-        Reports that there are of that time.
+    n_recorded : int
+        Reports and quality checks that there are of that time.
     """
-    known = sum(check.recorded is not None and check.recorded.report is not None for check in checks)
-    return known == n_reports and all(_same(check, asks) for check, asks in zip(checks, asked, strict=True))
+    known = sum(check.recorded is not None and check.recorded.cause is not None for check in checks)
+    return known == n_recorded and all(_same(check, asks) for check, asks in zip(checks, asked, strict=True))
 
 
 def _same(check: Check, asks: bool) -> bool:

@@ -7,7 +7,7 @@ from flask import Blueprint, Flask, Response, current_app, request
 from mlpipe import clock, db, errors, web
 from mlpipe.drift import backtest, hours, judging, quality, realised, service, store
 from mlpipe.schema import backtest as rehearsals
-from mlpipe.schema import times
+from mlpipe.schema import reading, times
 from mlpipe.settings import Settings
 
 blueprint = Blueprint("drift", __name__)
@@ -57,6 +57,7 @@ def get_reports() -> Response:
 @blueprint.post("/drift/check")
 def post_check() -> Response:
     """Run a check now; it starts what a scheduled one would start."""
+    reading.optional(web.optional_body())
     return web.answer(monitor().check(web.settings()))
 
 

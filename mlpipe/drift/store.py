@@ -65,6 +65,20 @@ def latest_quality(connection: sa.Connection, model_version: int) -> sa.Row[Any]
     return connection.execute(own.order_by(quality_checks.c.last_label.desc()).limit(1)).first()
 
 
+def quality_between(connection: sa.Connection, *, since_us: int, until_us: int) -> list[sa.Row[Any]]:
+    """Return the quality checks of a time, oldest first."""
+    table = quality_checks.c
+    query = sa.select(quality_checks).where(table.checked_at >= since_us, table.checked_at < until_us)
+    return list(connection.execute(query.order_by(table.id)))
+
+
+def tested_before(connection: sa.Connection, at: int) -> dict[int, int]:
+    """Return the newest label row that the quality checks before a time have seen, by version."""
+    newest = sa.func.max(quality_checks.c.last_label)
+    query = sa.select(quality_checks.c.model_version, newest).where(quality_checks.c.checked_at < at)
+    return {row[0]: row[1] for row in connection.execute(query.group_by(quality_checks.c.model_version))}
+
+
 def quality_page(connection: sa.Connection, *, limit: int, before: int | None = None) -> list[sa.Row[Any]]:
     """Return quality checks, newest first, older than the check `before`."""
     query = sa.select(quality_checks).order_by(quality_checks.c.id.desc()).limit(limit)

@@ -23,6 +23,10 @@ LAYOUT = 1
 """Grows when what is kept changes its form or meaning: older ones are prepared again from the rows."""
 
 
+ROWS = ("X", "scores", "y")
+"""Arrays of a row each."""
+
+
 @dataclass(frozen=True)
 class Made:
     """What a reference was prepared with; another one is needed when that changes.
@@ -64,6 +68,21 @@ def prepare(
         n_window=made.n_window,
         importance=rows["importance"],
     )
+
+
+def newest(rows: Arrays, n: int | None) -> Arrays:
+    """Return the newest n of a reference's rows, without what was prepared of all; all where there are no more.
+
+    Examples
+    --------
+    >>> kept = {name: np.arange(5.0) for name in ("X", "scores", "y", "prepared")}
+    >>> kept["importance"] = np.ones(1)
+    >>> {name: array.tolist() for name, array in newest(kept, 2).items()}
+    {'X': [3.0, 4.0], 'scores': [3.0, 4.0], 'y': [3.0, 4.0], 'importance': [1.0]}
+    """
+    if n is None or n >= len(rows["X"]):
+        return rows
+    return {name: rows[name][-n:] for name in ROWS if name in rows} | {"importance": rows["importance"]}
 
 
 def answers(rows: Arrays, classes: Sequence[float]) -> tuple[Floats, Literal["numeric", "category"]]:

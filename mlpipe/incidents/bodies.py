@@ -25,7 +25,7 @@ def decode_acknowledge(body: bytes | None) -> tuple[str, str | None]:
     >>> decode_acknowledge(b'{"by": "Ada", "note": "new sensor"}'), decode_acknowledge(None)
     (('Ada', 'new sensor'), ('api', None))
     """
-    read = {} if body is None else reading.members(reading.loads(body), {"by", "note"})
+    read = reading.optional(body, {"by", "note"})
     by = _line(read.get("by"), "by", most=MAX_BY)
     return by or ANONYMOUS, _line(read.get("note"), "note", most=MAX_NOTE)
 
@@ -68,7 +68,7 @@ def decode_by(body: bytes | None) -> str:
     >>> decode_by(b"{}")
     'api'
     """
-    read = {} if body is None else reading.members(reading.loads(body), {"by"})
+    read = reading.optional(body, {"by"})
     return _line(read.get("by"), "by", most=MAX_BY) or ANONYMOUS
 
 

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, request
 
 from mlpipe import db, errors, web
 from mlpipe.incidents import bodies, sending, service, store
+from mlpipe.schema import reading
 
 blueprint = Blueprint("incidents", __name__)
 
@@ -52,6 +53,7 @@ def post_unmute(incident_id: int) -> Response:
 @blueprint.post("/incidents/test")
 def post_test() -> Response:
     """Send a test message to every address now."""
+    reading.optional(web.optional_body())
     return web.answer(sending.send_test(web.settings()))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,44 @@ from mlpipe.prediction.tables import SERVED, prediction_labels, predictions
 Floats = NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What was there at an earlier time: label rows up to `label`, of predictions made by `at`."""
+
+    label: int
+    at: int
+
+
+def newest_label(connection: sa.Connection) -> int:
+    """Return the id of the newest label row, 0 when there is none."""
+    return connection.execute(sa.select(sa.func.max(prediction_labels.c.id))).scalar() or 0
+
+
+def label_reach(connection: sa.Connection, version: int, last: int, n: int) -> tuple[int, int] | None:
+    """Return id and time of arrival of the n-th label of a version after a label row, if there are as many."""
+    table = prediction_labels.c
+    query = sa.select(table.id, table.received_at).where(table.model_version == version, table.id > last)
+    row = connection.execute(query.order_by(table.id).offset(n - 1).limit(1)).first()
+    return None if row is None else (row.id, row.received_at)
+
+
+def label_at(connection: sa.Connection, since: int, at: int) -> int:
+    """Return the newest label row that was received by a time, which a row `since` was: reads no further than that."""
+    table = prediction_labels.c
+    query = sa.select(table.id).where(table.id > since, table.received_at > at).order_by(table.id).limit(1)
+    later: int | None = connection.execute(query).scalar()
+    return newest_label(connection) if later is None else later - 1
+
+
 def label_ids(connection: sa.Connection, version: int, *, limit: int) -> list[int]:
     """Return the label rows of the newest labelled predictions of a version; the index alone answers."""
     query = _labelled(version, sa.select(prediction_labels.c.id), newest=True, limit=limit)
     return list(connection.execute(query).scalars())
 
 
-def labelled(connection: sa.Connection, version: int, *, newest: bool, limit: int) -> list[sa.Row[Any]]:
+def labelled(
+    connection: sa.Connection, version: int, *, newest: bool, limit: int, seen: Picture | None = None
+) -> list[sa.Row[Any]]:
     """Return labelled predictions of a version, in the order in which they were made.
 
     Parameters
@@ -33,16 +65,34 @@ def labelled(connection: sa.Connection, version: int, *, newest: bool, limit: in
         The newest ones, or the first.
     limit : int
         Most of them.
+    seen : Picture, optional
+        What was there; without it, what is there now.
 
     Returns
     -------
     list of rows
-        ``id, prediction_id, position, label, predicted_at, output`` of labels that count now.
+        ``id, prediction_id, position, label, predicted_at, output`` of labels that count now, or counted then.
     """
     table = prediction_labels.c
     names = (table.id, table.prediction_id, table.position, table.label, table.predicted_at, table.output)
-    rows = list(connection.execute(_labelled(version, sa.select(*names), newest=newest, limit=limit)))
-    return rows[::-1] if newest else rows
+    query = sa.select(*names)
+    if seen is None:
+        rows = list(connection.execute(_labelled(version, query, newest=newest, limit=limit)))
+        return rows[::-1] if newest else rows
+    there = query.where(table.id <= seen.label, table.predicted_at <= seen.at)
+    rows = list(connection.execute(_labelled(version, there, newest=newest, limit=limit)))
+    corrected = there.where(~_later(version, seen))
+    rows += connection.execute(_labelled(version, corrected, newest=newest, limit=limit, current=False))
+    rows.sort(key=lambda row: (row.prediction_id, row.position))
+    return rows[-limit:] if newest else rows[:limit]
+
+
+def _later(version: int, seen: Picture) -> sa.Exists:
+    """Say whether a label row had been corrected by then."""
+    own, other = prediction_labels.c, prediction_labels.alias().c
+    same = (other.prediction_id == own.prediction_id, other.position == own.position)
+    known = (other.model_version == version, other.current.in_([False, True]))  # so that the index finds them
+    return sa.exists().where(*known, *same, other.id > own.id, other.id <= seen.label)
 
 
 def blocks(connection: sa.Connection, rows: Sequence[Any], column: str) -> Floats:
@@ -77,10 +127,10 @@ def blocks(connection: sa.Connection, rows: Sequence[Any], column: str) -> Float
     return block
 
 
-def _labelled(version: int, query: sa.Select[Any], *, newest: bool, limit: int) -> sa.Select[Any]:
+def _labelled(version: int, query: sa.Select[Any], *, newest: bool, limit: int, current: bool = True) -> sa.Select[Any]:
     table = prediction_labels.c
     order = [table.prediction_id, table.position]
-    own = query.where(table.model_version == version, table.current)
+    own = query.where(table.model_version == version, table.current if current else ~table.current)
     return own.order_by(*((column.desc() for column in order) if newest else order)).limit(limit)
 
 

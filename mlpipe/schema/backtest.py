@@ -8,8 +8,22 @@ from typing import Any
 from mlpipe import settings
 from mlpipe.schema import faults, reading, times
 
-REHEARSED = ("threshold", "alpha", "window_size", "min_samples", "check_interval", "n_bins")
+REHEARSED = (
+    "threshold",
+    "alpha",
+    "window_size",
+    "min_samples",
+    "check_interval",
+    "n_bins",
+    "deciding_detectors",
+    "reference_size",
+    "quality_drop",
+    "quality_rise",
+)
 """Settings that a replay may change: those of the check, not of what serves."""
+
+TEXT = "deciding_detectors"
+"""The one of them that is no number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +56,7 @@ def decode(body: bytes | None) -> Rehearsal:
     >>> decode(b'{"threshold": 0.1, "since": "1970-01-01T00:00:01Z"}')
     Rehearsal(since=1000000, until=None, changes={'threshold': 0.1})
     """
-    if body is None:
-        return Rehearsal()
-    read = reading.members(reading.loads(body), {"since", "until", *REHEARSED})
+    read = reading.optional(body, {"since", "until", *REHEARSED})
     changes = {name: _setting(name, read[name]) for name in REHEARSED if read.get(name) is not None}
     return Rehearsal(since=_moment(read, "since"), until=_moment(read, "until"), changes=changes)
 
@@ -56,7 +68,11 @@ def _moment(read: dict[str, Any], name: str) -> int | None:
 
 
 def _setting(name: str, value: object) -> Any:
+    if name == TEXT and not isinstance(value, str):
+        faults.refuse(
+            f"/{name}", "not_a_text", f"{name} is {faults.a_value(value)}; expected names with commas between."
+        )
     try:
-        return settings.read(name, repr(value))
+        return settings.read(name, str(value) if name == TEXT else repr(value))
     except ValueError as fault:
         return faults.refuse(f"/{name}", "out_of_range", f"{name} is {faults.a_value(value)}; it {fault}.")

@@ -61,20 +61,37 @@ def members(value: object, known: Collection[str]) -> dict[str, Any]:
         The value is no object, or has a member that nothing reads.
     """
     if not isinstance(value, dict):
-        expected = faults.some(sorted(known))
-        faults.refuse("", "not_an_object", f"Found {faults.a_value(value)}; expected an object with {expected}.")
+        expected = f" with {faults.some(sorted(known))}" if known else " without members, or no body"
+        faults.refuse("", "not_an_object", f"Found {faults.a_value(value)}; expected an object{expected}.")
     unknown = [name for name in value if name not in known]
     if unknown:
+        told = f"known here are {faults.some(sorted(known))}" if known else "this body has no members"
         violations = [
             errors.Violation(
                 f"/{faults.step(name)}",
                 "unknown_member",
-                f"Nothing reads {errors.quoted(name)}; known here are {faults.some(sorted(known))}.",
+                f"Nothing reads {errors.quoted(name)}; {told}.",
             )
             for name in unknown[: errors.MAX_LISTED]
         ]
         raise errors.SchemaViolation(violations[0].detail, violations, total=len(unknown))
     return value
+
+
+def optional(body: bytes | None, known: Collection[str] = ()) -> dict[str, Any]:
+    """Return the members of a body that may be left out; without known names it must be an empty object.
+
+    Raises
+    ------
+    errors.MalformedBody, errors.SchemaViolation
+        The body is something else.
+
+    Examples
+    --------
+    >>> optional(b'{"by": "Ada"}', {"by"}), optional(None, {"by"}), optional(b"{}")
+    ({'by': 'Ada'}, {}, {})
+    """
+    return {} if body is None else members(loads(body), known)
 
 
 def _colons(value: object) -> int:

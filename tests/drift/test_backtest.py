@@ -18,6 +18,7 @@ from mlpipe.settings import Settings
 from tests import trained
 
 CHECKS = ("waiting_for_data", "stable", "harmless", "drift")
+TESTS = ("quality_ok", "quality_drop")
 STEP_S = 300
 BEGIN = 7_000_000 * STEP_S * clock.MICROSECONDS
 """A time after that of the first deployment, at the beginning of a slot."""
@@ -48,6 +49,22 @@ class Story:
         """Run one by hand."""
         self.now += clock.MICROSECONDS
         assert self.client.post("/drift/check").status_code == 200
+
+    def answer(self, n: int, *, wrong: float = 0.0, shift: float = 0.0) -> None:
+        """Let n rows be predicted and labelled a second later, some with the other class."""
+        X, y = trained.rows(n, self.rng, shift=shift)
+        self.now += clock.MICROSECONDS
+        ids = self.client.post("/predict", json={"features": X}).json["prediction_ids"]
+        self.now += clock.MICROSECONDS
+        labels = [1 - label if self.rng.random() < wrong else label for label in y]
+        assert self.client.post("/feedback", json={"prediction_ids": ids, "labels": labels}).status_code == 200
+        self.corrigible = ids[:30], [1 - label for label in labels[:30]]
+
+    def correct(self) -> None:
+        """Take the first labels of the last ones back."""
+        self.now += clock.MICROSECONDS
+        ids, labels = self.corrigible
+        assert self.client.post("/feedback", json={"prediction_ids": ids, "labels": labels}).status_code == 200
 
     def serve(self, version: int) -> None:
         """Let another version serve."""
@@ -112,17 +129,23 @@ def story(begun: Story) -> Story:
 def ledger(client: FlaskClient, since: int = BEGIN) -> list[tuple[Any, ...]]:
     """Return what the ledger says of checks and of what they asked for."""
     items = client.get("/ledger?limit=1000").json["items"][::-1]
-    wanted = [item for item in items if item["kind"] in {*CHECKS, "trigger"} and item["at"] >= clock.iso(since)]
-    return [(item["kind"], item["at"], item["model_version"], item["report_id"]) for item in wanted]
+    wanted = [item for item in items if item["kind"] in {*CHECKS, *TESTS, "trigger"} and item["at"] >= clock.iso(since)]
+    return [(item["kind"], item["at"], item["model_version"], _cause(item)) for item in wanted]
+
+
+def _cause(item: Any) -> int | None:
+    found: int | None = item["report_id"] or item["evidence"].get("quality_check")
+    return found
 
 
 def as_ledger(told: Any) -> list[tuple[Any, ...]]:
     """Write a replay as the ledger would have it."""
-    asking = {alarm["at"] for alarm in told["alarms"] if alarm["retraining"]}
+    asking = {(alarm["kind"], alarm["at"]) for alarm in told["alarms"] if alarm["retraining"]}
     entries = []
     for item in told["items"]:
-        ids = (item["at"], item["model_version"], item["report"])
-        entries += [(item["verdict"], *ids)] + [("trigger", *ids)] * (item["at"] in asking)
+        ids = (item["at"], item["model_version"], item["report"] or item["quality_check"])
+        kind = item["verdict"] if item["kind"] == "drift" else f"quality_{item['verdict']}"
+        entries += [(kind, *ids)] + [("trigger", *ids)] * ((item["kind"], item["at"]) in asking)
     return entries
 
 
@@ -288,6 +311,82 @@ def test_nothing_happened_yet(client: FlaskClient) -> None:
     assert (told["checks"], told["alarms"], told["items"], told["agrees"]) == (0, [], [], True)
 
 
+# Quality ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def judged(begun: Story) -> Story:
+    """Good answers, corrected ones, worse ones with drift and without, late labels of another version."""
+    begun.answer(120)
+    begun.tick()
+    begun.correct()
+    begun.answer(60, wrong=0.1)
+    begun.tick()
+    begun.answer(150, wrong=0.5)
+    begun.tick()
+    begun.answer(60, wrong=0.5, shift=4)
+    begun.tick()
+    begun.end_retraining()
+    begun.correct()
+    begun.answer(100, wrong=0.5, shift=4)
+    begun.check()
+    trained.add_version(begun.settings, 2)
+    begun.serve(2)
+    begun.answer(110)
+    begun.tick()
+    begun.correct()
+    return begun
+
+
+def test_tests_of_quality_replay_the_ledger_entry_for_entry(judged: Story) -> None:
+    told = judged.replayed()
+    kinds = [entry[0] for entry in ledger(judged.client)]
+    assert {"quality_ok", "quality_drop", "drift", "stable", "trigger"} <= set(kinds)
+    assert as_ledger(told) == ledger(judged.client)
+    assert told["agrees"]
+    tests = {row["id"]: row for row in judged.client.get("/quality/checks").json["items"]}
+    replayed = [item for item in told["items"] if item["kind"] == "quality"]
+    assert [item["quality_check"] for item in replayed] == sorted(tests)
+    for item in replayed:
+        test = tests[item["quality_check"]]
+        assert all(item[name] == test[name] for name in ("verdict", "sentence", "rows", "model_version"))
+        assert item["score"] in {window["rise"] for window in test["windows"]}
+    then = told["recorded"]
+    assert (told["quality_checks"], told["retrainings"]) == (then["quality_checks"], then["retrainings"])
+    assert {alarm["quality_check"] for alarm in then["alarms"]} - {None}
+
+
+def test_a_larger_drop_alarms_less_and_asks_for_less(judged: Story) -> None:
+    as_it_was, large = judged.replayed(), judged.replayed(quality_drop=0.9)
+    assert "drop" in {item["verdict"] for item in as_it_was["items"]}
+    assert "drop" not in {item["verdict"] for item in large["items"]}
+    assert large["recorded"] == as_it_was["recorded"]
+    assert not large["agrees"]
+
+
+def test_another_interval_tests_labels_at_its_own_beginnings(begun: Story) -> None:
+    for _ in range(3):
+        begun.answer(60, wrong=0.5)
+        begun.now += 100 * clock.MICROSECONDS
+    begun.tick()
+    told = begun.replayed(check_interval=100)
+    tests = [
+        (item["rows"], item["verdict"], item["quality_check"]) for item in told["items"] if item["kind"] == "quality"
+    ]
+    assert tests == [(120, "drop", None), (180, "drop", None)]
+    assert told["recorded"]["quality_checks"] == 1
+
+
+def test_other_evidence_and_fewer_reference_rows_judge_otherwise(begun: Story) -> None:
+    begun.ask(100, shift=4)
+    begun.tick()
+    assert [item["verdict"] for item in begun.replayed(deciding_detectors="relations")["items"]] != ["drift"]
+    scores = [begun.replayed(reference_size=n)["items"][0]["score"] for n in (0, 10_000, 60)]
+    recorded = begun.replayed()["items"][0]["score"]
+    assert scores[:2] == [recorded, recorded]
+    assert scores[2] != recorded
+
+
 # Limits and mistakes ----------------------------------------------------------------------------------------------
 
 
@@ -325,12 +424,21 @@ def test_the_command_line_has_no_limit(story: Story, monkeypatch: pytest.MonkeyP
         ({"since": "yesterday"}, "/since"),
         ({"until": 7}, "/until"),
         ({"treshold": 1}, "/treshold"),
+        ({"deciding_detectors": 3}, "/deciding_detectors"),
+        ({"reference_size": "all"}, "/reference_size"),
+        ({"quality_drop": 2}, "/quality_drop"),
     ],
 )
 def test_a_body_that_cannot_be_used_is_refused(client: FlaskClient, body: dict[str, Any], pointer: str) -> None:
     answer = client.post("/drift/backtest", json=body)
     assert (answer.status_code, answer.json["code"]) == (422, "schema_violation")
     assert answer.json["errors"][0]["pointer"] == pointer
+
+
+def test_evidence_that_cannot_decide_is_refused(client: FlaskClient) -> None:
+    answer = client.post("/drift/backtest", json={"deciding_detectors": "psi"})
+    assert (answer.status_code, answer.json["code"]) == (422, "schema_violation")
+    assert "psi can not decide" in answer.json["detail"]
 
 
 def test_settings_that_do_not_go_together_are_refused(client: FlaskClient) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import signal, stats
 
 from mlpipe.drift import drop
 
@@ -33,12 +33,33 @@ def test_rows_that_are_alike_count_less(rng):
     assert alike.z == pytest.approx(alone.z / 2)
 
 
-def test_chance_is_the_larger_of_the_normal_and_the_binomial_one():
+@pytest.mark.parametrize("tau", [1.5, 6.0])
+def test_chance_is_the_beta_binomial_one_of_rows_that_are_alike(tau):
+    errors = np.r_[np.ones(40), np.zeros(60)]
+    (window,) = drop.compare(errors, baseline(tau=tau), CLASSIFICATION)
+    mean, weight = (200 / tau + 0.5) / (2000 / tau + 1), 99 / (tau - 1) - 1
+    known = stats.betabinom(100, weight * mean, weight * (1 - mean))
+    assert known.var() == pytest.approx(100 * mean * (1 - mean) * tau)
+    assert window.p == pytest.approx(known.sf(39), rel=1e-9)
+    assert stats.norm.sf(window.z) < window.p
+
+
+def test_chance_is_the_binomial_one_where_rows_are_independent_and_the_baseline_is_long():
     errors = np.r_[np.ones(8), np.zeros(92)]
-    (window,) = drop.compare(errors, baseline(error=0.02), CLASSIFICATION)
-    binomial = stats.binom.sf(7, 100, 0.02)
-    assert stats.norm.sf(window.z) < binomial
-    assert window.p == pytest.approx(binomial, rel=1e-9)
+    (window,) = drop.compare(errors, baseline(error=0.02, n_rows=10**7), CLASSIFICATION)
+    assert window.p == pytest.approx(stats.binom.sf(7, 100, 0.02), rel=1e-3)
+    assert stats.norm.sf(window.z) < window.p / 10
+
+
+def test_chance_is_that_of_z_where_the_baseline_is_short():
+    errors = np.r_[np.ones(20), np.zeros(80)]
+    (window,) = drop.compare(errors, baseline(n_rows=100), CLASSIFICATION)
+    assert stats.binom.sf(19, 100, 0.105) < window.p == pytest.approx(stats.norm.sf(window.z))
+
+
+def test_rows_that_are_worth_less_than_one_show_nothing():
+    (window,) = drop.compare(np.ones(100), baseline(tau=100), CLASSIFICATION)
+    assert not window.fell
 
 
 def test_windows_are_the_newest_rows_that_are_there():
@@ -149,3 +170,13 @@ def test_a_sentence_says_how_good_the_answers_are():
     assert said.startswith(
         "Mean absolute error rose from 2 to 3.5 over the newest 200 labelled predictions (since noon)"
     )
+
+
+@pytest.mark.parametrize("phi", [0.5, 0.9])
+def test_quiet_streams_whose_wrong_answers_come_in_runs_do_not_alarm_more(phi):
+    def draw(rng, n):
+        series = signal.lfilter([1.0], [1.0, -phi], rng.normal(size=n + 500))[500:] * np.sqrt(1 - phi**2)
+        return (series > stats.norm.isf(0.1)).astype(float)
+
+    fired, checks = alarms(draw, CLASSIFICATION, runs=60, n_rows=2000, seed=1)
+    assert fired <= 3 * 0.0012 * checks

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 
 from mlpipe import clock, db
 from mlpipe.drift import hours, realised, service
+from mlpipe.drift import quality as quality_tests
 from mlpipe.registry import artifacts
 from mlpipe.registry import store as versions
 from mlpipe.registry.tables import model_versions
@@ -400,3 +401,17 @@ def test_a_version_without_rows_in_its_metrics_waits_for_its_first_thousand(
     assert check(served)["sentence"].startswith("200 of the 1,000 labelled predictions are here that others")
     with db.reading() as connection:
         assert versions.get(connection, 1) is not None
+
+
+def test_tests_that_look_at_the_same_labels_are_kept_once(
+    served: FlaskClient, trained_settings: Settings, monitor: service.Monitor, rng: np.random.Generator
+) -> None:
+    answered(served, 200, rng, wrong=0.5)
+    early = monitor.quality.look(trained_settings)
+    answered(served, 60, rng)
+    late = service.Monitor(trained_settings.models_folder).quality.look(trained_settings)
+    kept = quality_tests.settle(late)
+    assert quality_tests.settle(early)["id"] == kept["id"]
+    (item,) = served.get("/quality/checks").json["items"]
+    assert (item["id"], item["rows"]) == (kept["id"], 260)
+    assert served.get("/incidents").json["items"][0]["times"] == 1

@@ -309,3 +309,14 @@ def test_labels_are_heard_when_the_reference_is_damaged(
     with pytest.raises(errors.ArtifactCorrupt):
         monitor.check(trained_settings)
     assert len(served.get("/quality/checks").json["items"]) == 1
+
+
+@pytest.mark.parametrize("path", ["/drift/check", "/incidents/test"])
+def test_a_body_that_nothing_reads_is_refused(client: FlaskClient, path: str) -> None:
+    unknown = client.post(path, json={"force": True})
+    assert (unknown.status_code, unknown.json["errors"][0]["pointer"]) == (422, "/force")
+    assert unknown.json["detail"] == "Nothing reads 'force'; this body has no members."
+    assert client.post(path, json=[1]).status_code == 422
+    assert client.post(path, data=b"{", content_type="application/json").status_code == 400
+    assert client.post(path, data=b"x", content_type="text/plain").status_code == 415
+    assert client.post(path).status_code == client.post(path, json={}).status_code != 415

@@ -328,3 +328,14 @@ def test_a_constant_column_that_begins_to_vary_is_no_sign_of_a_shuffled_upload(r
     report = verdict.judge(kept, walk, None)
     assert report.verdict == "drift"
     assert not any("shuffled" in note for note in report.notes)
+
+
+def test_missing_share_decides_where_it_is_named(rng):
+    columns = [contract.Column(name=name, kind="numeric") for name in ("lost", "shifted")]
+    reference = references.prepare(rng.normal(size=(5000, 2)), columns, predictions=None, prediction_kind="numeric")
+    X = rng.normal(loc=(0, 3), size=(1000, 2))
+    X[::5, 0] = np.nan
+    found = verdict.judge(reference, X, None, rule=Rule(deciding=("missing_share",)))
+    assert [result.name for result in found.features if result.significant] == ["lost"]
+    assert found.verdict == "drift"
+    assert "missing_share" not in Rule().deciding

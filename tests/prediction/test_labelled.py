@@ -3,28 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 
 from mlpipe import clock, db
 from mlpipe.prediction import labelled
 from tests import trained
-
-
-@pytest.fixture
-def log(
-    trained_app: Flask, served: FlaskClient, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> tuple[list[int], list[list[float]]]:
-    """Ids and rows of four requests with 1, 2, 3 and 4 rows, predicted at 10, 20, 30 and 40."""
-    ids, rows = [], []
-    for n in (1, 2, 3, 4):
-        X, _ = trained.rows(n, rng)
-        monkeypatch.setattr(clock, "now_us", lambda at=10 * n: at)
-        answer = served.post("/predict", json={"features": X}).json
-        ids.append(int(answer["prediction_ids"][0].split("-")[0]))
-        rows += X
-    return ids, rows
 
 
 def label(client: FlaskClient, *known: tuple[int, int, int]) -> None:
@@ -85,3 +68,30 @@ def test_each_request_is_read_once_however_many_of_its_rows_are_wanted(
         found = labelled.labelled(connection, 1, newest=True, limit=51)
         assert labelled.blocks(connection, found, "features").tolist() == [log[1][7], *X]
         assert labelled.blocks(connection, found, "probabilities").shape == (51, 2)
+
+
+def test_labels_of_an_earlier_time_are_those_that_counted_then(
+    served: FlaskClient, log: tuple[list[int], list[list[float]]]
+) -> None:
+    ids, _ = log
+    label(served, (ids[2], 0, 1), (ids[1], 0, 1))
+    with db.reading() as connection:
+        early = labelled.Picture(labelled.newest_label(connection), clock.now_us())
+    label(served, (ids[2], 0, 0), (ids[3], 0, 1))
+    label(served, (ids[2], 0, 1), (ids[0], 0, 1))
+    with db.reading() as connection:
+        late = labelled.Picture(labelled.newest_label(connection), clock.now_us())
+        then, now = (
+            [
+                labelled.labelled(connection, 1, newest=up, limit=n, seen=seen)
+                for up, n in ((True, 9), (True, 1), (False, 1))
+            ]
+            for seen in (early, late)
+        )
+        assert now[0] == labelled.labelled(connection, 1, newest=True, limit=9)
+    assert [[(row.prediction_id, row.label) for row in rows] for rows in then] == [
+        [(ids[1], 1), (ids[2], 1)],
+        [(ids[2], 1)],
+        [(ids[1], 1)],
+    ]
+    assert then[0][1].id < now[0][2].id

@@ -74,7 +74,7 @@ def _rarer_chance(before: Ints, after: Ints, comparison: Comparison) -> Floats:
 DETECTOR = Detector(
     name="missing_share",
     title="Change of the missing share",
-    role="description",
+    role="evidence",
     kinds=ALL_KINDS,
     threshold=THRESHOLD,
     source="Przyborowski & Wilenski 1940, Biometrika 31, 313, doi:10.1093/biomet/31.3-4.313",
