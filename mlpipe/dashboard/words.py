@@ -25,6 +25,11 @@ BADGES: dict[str, tuple[str, str]] = {
     "verdict": ("info", "quiet"),
     "deploy": ("ok", "up"),
     "rollback": ("warn", "back"),
+    "propose": ("info", "person"),
+    "reject": ("warn", "person"),
+    "freeze": ("warn", "hold"),
+    "unfreeze": ("ok", "person"),
+    "accept": ("info", "person"),
     "failure": ("bad", "bad"),
     "schema": ("", "person"),
 }
