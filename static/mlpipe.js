@@ -36,6 +36,28 @@ document.addEventListener("click", (event) => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll());
 
+// A form names a path and asks twice: it stands in a <details> that must be opened first.
+async function post(form) {
+  const says = one("[role=status]", form), button = one("button", form);
+  const reason = one("[name=reason]", form).value.trim();
+  button.disabled = true;
+  says.textContent = "Asked; one moment …";
+  try {
+    const answer = await fetch(form.dataset.post, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(reason ? { reason } : {}) });
+    says.textContent = answer.ok ? "Done." : (await answer.json()).detail;
+    if (answer.ok) { form.closest("details").open = false; poll(); }
+  } catch (error) {
+    says.textContent = `No answer from mlpipe: ${error.message}`;
+  }
+  button.disabled = false;
+}
+
+document.addEventListener("submit", (event) => {
+  if (!event.target.dataset.post) return;
+  event.preventDefault();
+  post(event.target);
+});
+
 // 2 Ages and the clock -----------------------------------------------------------------------------
 let skew = 0; // the server's clock minus this one's, so that ages are right on a wrong clock
 let answeredAt = Date.now();
@@ -169,6 +191,7 @@ function replace(part, html) {
   const focused = place(part, document.activeElement);
   const scrolled = all(".wide", part).map((el) => el.scrollLeft);
   const open = all("details", part).map((el) => el.open);
+  const typed = all("input", part).map((el) => el.value);
   all("[data-keep]", next).forEach((el) => { // a drawn chart moves over instead of being drawn again
     const old = part.querySelector(`#${el.id}`);
     if (!old) return;
@@ -177,11 +200,12 @@ function replace(part, html) {
   });
   part.replaceChildren(next);
   all("details", part).forEach((el, i) => { el.open = open[i] ?? false; });
+  all("input", part).forEach((el, i) => { el.value = typed[i] ?? ""; });
   all(".wide", part).forEach((el, i) => { el.scrollLeft = scrolled[i] ?? 0; });
   if (focused >= 0) focusable(part)[focused]?.focus({ preventScroll: true });
 }
 
-const focusable = (part) => all("a[href], button, summary, [tabindex]", part);
+const focusable = (part) => all("a[href], button, input, summary, [tabindex]", part);
 const place = (part, el) => focusable(part).indexOf(el);
 
 function speak(before) {

@@ -22,6 +22,9 @@ class Page:
     incidents: Sequence[Note]
     jobs: Sequence[Note]
     decisions: Sequence[Note]
+    proposals: Sequence[Note]
+    freezes: Sequence[Note]
+    deploy: str
     health: Mapping[str, Any]
     workers: str
 
@@ -79,12 +82,15 @@ def page_of(picture: Picture, settings: Settings, health: Mapping[str, Any]) -> 
     return _overview(picture, picture.serving, settings, health)
 
 
-def _shared(picture: Picture, health: Mapping[str, Any]) -> dict[str, Any]:
+def _shared(picture: Picture, settings: Settings, health: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "now_us": picture.now_us,
         "incidents": picture.of("incident"),
         "jobs": picture.of("job"),
         "decisions": picture.of("decision"),
+        "proposals": picture.of("proposal"),
+        "freezes": picture.of("freeze"),
+        "deploy": settings.deploy,
         "health": health,
         "workers": panels.workers(picture),
     }
@@ -94,7 +100,7 @@ def _overview(picture: Picture, serving: Stretch, settings: Settings, health: Ma
     said = (answers.fresh(picture, settings), answers.right(picture), answers.fast(picture))
     features = picture.latest.features if picture.latest else ()
     return Overview(
-        **_shared(picture, health),
+        **_shared(picture, settings, health),
         title=answers.title(said, settings.model_name),
         headline=answers.headline(said, str(health.get("status", "ok"))),
         model_name=settings.model_name,
@@ -118,7 +124,7 @@ def _overview(picture: Picture, serving: Stretch, settings: Settings, health: Ma
 def _empty(picture: Picture, settings: Settings, health: Mapping[str, Any]) -> Empty:
     n_labelled, needed = picture.totals.n_labelled, settings.min_labelled
     return Empty(
-        **_shared(picture, health),
+        **_shared(picture, settings, health),
         title="Waiting for data · mlpipe" if n_labelled < needed else "Before the first model · mlpipe",
         headline=_empty_headline(n_labelled, needed, picture.of("job")),
         n_labelled=n_labelled,

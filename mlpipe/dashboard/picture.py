@@ -98,7 +98,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """An open incident, an open job, a decision or a worker: what the database says in a sentence."""
+    """An open incident or job, a decision, a worker, a proposal or a freeze: what the database says in a sentence."""
 
     source: str
     id: str
@@ -145,5 +145,5 @@ class Picture:
         return self.reports[-1] if self.reports else None
 
     def of(self, source: str) -> list[Note]:
-        """Return the notes of one source: ``incident``, ``job``, ``decision`` or ``worker``."""
+        """Return the notes of one source: ``incident``, ``job``, ``decision``, ``worker``, ``proposal``, ``freeze``."""
         return [note for note in self.notes if note.source == source]

@@ -25,6 +25,7 @@ PARTS = {
         "answers",
         "events",
         "change",
+        "deploys",
         "tiles",
         "decisions",
         "drift",
@@ -32,12 +33,12 @@ PARTS = {
         "traffic",
         "system",
     ),
-    "empty": ("head", "events", "steps", "decisions", "system"),
+    "empty": ("head", "events", "deploys", "steps", "decisions", "system"),
 }
 """The parts of each page that polling replaces one by one; a part is ``templates/parts/<page>-<part>.html``, or
 ``templates/parts/<part>.html`` where pages share it."""
 
-SHARED_PARTS = frozenset({"head", "events", "decisions", "system"})
+SHARED_PARTS = frozenset({"head", "events", "deploys", "decisions", "system"})
 
 blueprint = Blueprint("dashboard", __name__)
 

@@ -28,7 +28,7 @@ from mlpipe.features.tables import feature_batches, schema_versions
 from mlpipe.incidents.tables import incident_mutes, incidents
 from mlpipe.jobs.tables import jobs, ledger, workers
 from mlpipe.prediction.tables import prediction_labels, predictions
-from mlpipe.registry.tables import deployments, model_versions
+from mlpipe.registry.tables import deployments, freezes, model_versions
 
 DAYS_US = 7 * 24 * 3600 * 1_000_000
 """How far back a page looks."""
@@ -290,17 +290,21 @@ def read_reports(connection: sa.Connection) -> tuple[Report, ...]:
 
 
 def read_notes(connection: sa.Connection, now_us: int) -> tuple[Note, ...]:
-    """Read open incidents, open jobs, the newest decisions and the workers, newest first in each."""
-    parts = [part.subquery() for part in (_incidents(now_us), _jobs(), _decisions(), _workers())]
+    """Read what is open, the newest decisions, the workers and what waits for people, newest first in each."""
+    parts = [part.subquery() for part in _note_queries(now_us)]
     query = sa.union_all(*(sa.select(part) for part in parts))
     notes = [Note(**row) for row in connection.execute(query).mappings()]
     return tuple(sorted(notes, key=lambda note: -note.at_us if note.source != "decision" else -note.last_us))
 
 
+def _note_queries(now_us: int) -> tuple[sa.Select[Any], ...]:
+    return _incidents(now_us), _jobs(), _decisions(), _workers(), _proposals(), _freezes()
+
+
 def _note(source: str, table: sa.Table, **columns: Any) -> sa.Select[Any]:
     empty: dict[str, Any] = {
         "source": sa.literal(source),
-        "id": sa.cast(table.c.id, sa.String),
+        "id": sa.cast(next(iter(table.primary_key)), sa.String),
         "times": sa.literal(1),
         "kind": sa.literal(""),
         "state": sa.literal(""),
@@ -348,3 +352,18 @@ def _workers() -> sa.Select[Any]:
         version=columns.model_version,
     )
     return query.order_by(columns.seen_at.desc()).limit(MAX_WORKERS)
+
+
+def _proposals() -> sa.Select[Any]:
+    columns = model_versions.c
+    made = columns.created_at
+    query = _note("proposal", model_versions, at_us=made, last_us=made, version=columns.version)
+    return query.where(columns.state == "proposed").order_by(columns.version.desc()).limit(1)
+
+
+def _freezes() -> sa.Select[Any]:
+    columns = freezes.c
+    query = _note(
+        "freeze", freezes, at_us=columns.since, last_us=columns.since, kind=columns.by, sentence=columns.reason
+    )
+    return query.where(columns.open).limit(1)

@@ -307,3 +307,9 @@ def _reports(rng, times, deployed):
         )
     ]
     insert(drift_reports, *rows)
+
+
+def propose(number):
+    """Let a version wait for a person."""
+    with db.transaction() as connection:
+        connection.execute(model_versions.update().where(model_versions.c.version == number).values(state="proposed"))

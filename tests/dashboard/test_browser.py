@@ -94,3 +94,15 @@ def test_two_failures_cut_the_page_off(page, url):
     page.unroute("**/dashboard/data/overview")
     page.click("text=Try now")
     page.wait_for_selector(".cut", state="hidden")
+
+
+def test_a_freeze_takes_two_clicks_and_its_reason(page, url):
+    seed.one_prediction()
+    page.goto(url)
+    assert not page.is_visible("[name=reason]")
+    page.click("summary:has-text('Freeze')")
+    page.fill("[name=reason]", "Holidays <b>")
+    page.click("form[data-post='/models/freeze'] button")
+    page.wait_for_selector("text=Holidays <b>", timeout=WAIT_MS)
+    page.wait_for_selector("summary:has-text('Unfreeze')", timeout=WAIT_MS)
+    assert page.faults == []

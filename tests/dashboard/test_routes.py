@@ -138,3 +138,32 @@ def test_a_silent_database_is_a_page_without_details(client, monkeypatch):
     assert "The database does not answer" in answer.text
     assert "secrets" not in answer.text
     assert client.get(DATA).status_code == 503
+
+
+def test_a_proposal_can_be_approved_and_rejected_on_the_page(client):
+    seed.one_prediction()
+    seed.version(2, clock.now_us(), serves=False)
+    assert "Approve version 2" not in client.get("/").text
+    seed.propose(2)
+    text = client.get("/").text
+    assert 'data-post="/models/2/approve"' in text
+    assert 'data-post="/models/2/reject"' in text
+    assert 'href="/models/2/card?format=html"' in text
+
+
+def test_a_freeze_is_shown_with_its_reason_and_a_way_out(client):
+    seed.one_prediction()
+    assert 'data-post="/models/freeze"' in client.get("/").text
+    client.post("/models/freeze", json={"reason": "<script>alert(1)</script>"})
+    text = client.get("/").text
+    assert 'data-post="/models/unfreeze"' in text
+    assert 'data-post="/models/freeze"' not in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert "<script>alert" not in text
+
+
+def test_a_first_model_can_be_approved_on_the_empty_page(client):
+    seed.schema()
+    seed.version(1, clock.now_us(), serves=False)
+    seed.propose(1)
+    assert 'data-post="/models/1/approve"' in client.get("/").text

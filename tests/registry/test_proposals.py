@@ -7,12 +7,16 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from mlpipe import db
+from mlpipe import clock, db
+from mlpipe.jobs import leases
 from mlpipe.prediction.champion import Champion
 from mlpipe.registry import proposals, rollout, store
+from mlpipe.retraining import gate
 from mlpipe.retraining import service as retraining
 from mlpipe.settings import Settings
 from tests import trained
+
+PROMOTE = gate.Verdict(decision="promote", gain=0.1, low=0.05, high=0.15, n_rows=50, sentence="It is better.")
 
 
 def offer(settings: Settings, number: int, *, configured: str) -> str:
@@ -129,3 +133,22 @@ def test_a_first_model_is_proposed_once_and_serves_after_its_approval(
     assert not retraining.ask_for_first(asking)
     assert client.post("/models/1/approve").status_code == 200
     assert client.post("/predict", json={"features": [[1, 0, 0]]}).json["model_version"] == 1
+
+
+def test_a_retraining_whose_version_a_worker_does_not_get_ready_fails_and_the_old_one_stays(
+    served: FlaskClient, trained_settings: Settings, rng: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "judge", lambda *_, **__: PROMOTE)
+    now = clock.now_us()
+    silent = {"id": "stuck", "host": "h", "pid": 1, "started_at": now, "seen_at": now + 60_000_000}
+    with db.transaction() as connection:
+        leases.beat(connection, silent | {"model_version": 1, "model_revision": 0})
+    trained.ingest(served, 150, rng, batch_id="more")
+    retraining.ask("Again.")
+    hasty = replace(trained_settings, deploy_wait_s=0.2, reload_interval_s=0.1)
+    assert retraining.run_next(hasty, holder="t") is not None
+    job = served.get("/retraining/jobs").json["items"][0]
+    assert (job["state"], job["outcome"]) == ("failed", "failed")
+    assert "worker stuck was not ready within 0.3 s" in job["sentence"]
+    assert served.get("/models").json["active"] == 1
+    assert state(served, 2) == "registered"
