@@ -26,6 +26,7 @@ STATUS = {
     "deploy_conflict": 409,
     "job_conflict": 409,
     "incident_conflict": 409,
+    "not_comparable": 409,
     "body_too_large": 413,
     "too_many_rows": 413,
     "unsupported_media_type": 415,
