@@ -28,6 +28,7 @@ STATUS = {
     "job_conflict": 409,
     "incident_conflict": 409,
     "version_pruned": 410,
+    "not_comparable": 409,
     "body_too_large": 413,
     "too_many_rows": 413,
     "unsupported_media_type": 415,

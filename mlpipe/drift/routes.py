@@ -36,6 +36,10 @@ def monitor() -> service.Monitor:
     return found
 
 
+LARGEST_ID = 2**63 - 1
+"""What a column of ids holds; PostgreSQL refuses to compare it with a larger one."""
+
+
 @blueprint.get("/drift")
 def get_latest() -> Response:
     """Return the latest report."""
@@ -52,6 +56,16 @@ def get_reports() -> Response:
     with db.reading() as connection:
         rows = store.page(connection, limit=web.one_more(), before=web.cursor())
     return web.answer(web.listing(rows, show=service.as_json, key=lambda row: row.id))
+
+
+@blueprint.get("/drift/reports/<int:report_id>")
+def get_report(report_id: int) -> Response:
+    """Return one report."""
+    with db.reading() as connection:
+        row = store.get(connection, report_id) if report_id <= LARGEST_ID else None
+    if row is None:
+        raise errors.NotFound(f"There is no report {report_id}. GET /drift/reports lists all.")
+    return web.answer(service.as_json(row))
 
 
 @blueprint.post("/drift/check")

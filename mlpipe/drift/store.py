@@ -20,6 +20,11 @@ def attach_quality(connection: sa.Connection, report: int, quality: dict[str, An
     connection.execute(sa.update(drift_reports).where(drift_reports.c.id == report).values(quality=quality))
 
 
+def get(connection: sa.Connection, report: int) -> sa.Row[Any] | None:
+    """Return one report."""
+    return connection.execute(sa.select(drift_reports).where(drift_reports.c.id == report)).first()
+
+
 def latest(connection: sa.Connection, *, model_version: int | None = None) -> sa.Row[Any] | None:
     """Return the newest report, of one version or of all."""
     query = sa.select(drift_reports).order_by(drift_reports.c.id.desc()).limit(1)

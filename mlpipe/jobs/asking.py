@@ -46,7 +46,7 @@ def ask(
     for _ in range(PATIENCE):
         made = store.enqueue(connection, KIND, reason, evidence={"trigger": trigger, **evidence, "triggers": [given]})
         if made is not None:
-            told = f"Retraining job {made} was asked for, because {because}"
+            told = reason if trigger == "first" else f"Retraining job {made} was asked for, because {because}"
             ledger.record(connection, "trigger", told, job_id=made, evidence=evidence, **ids)
             return _there(store.get(connection, made)), True
         job = store.open_job(connection, KIND, for_update=True)

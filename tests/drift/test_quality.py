@@ -197,7 +197,9 @@ def test_a_drop_opens_an_incident_and_asks_for_a_retraining(
     job = served.get("/retraining/jobs").json["items"][0]
     assert (job["state"], job["evidence"]["quality_check"]) == ("queued", fallen["id"])
     assert [entry["kind"] for entry in served.get("/ledger").json["items"][:5]].count("quality_drop") == 1
-    assert served.get("/ledger?kind=trigger").json["items"][0]["evidence"] == incident["evidence"]
+    trigger = served.get("/ledger?kind=trigger").json["items"][0]
+    assert trigger["evidence"] == incident["evidence"] | {"incident": incident["id"]}
+    assert trigger["incident_id"] == incident["id"]
     assert served.get("/quality/checks").json["items"] == [fallen, held]
     assert quality(served)["change"] == fallen
 
