@@ -6,6 +6,8 @@ import pytest
 
 from mlpipe.drift import quality, service, silence
 from mlpipe.incidents import kinds
+from mlpipe.learning import learner
+from mlpipe.learning import service as learning
 from mlpipe.prediction import champion, routing, shadow
 from mlpipe.retraining import probations
 from mlpipe.settings import Settings
