@@ -644,8 +644,9 @@ def _check_cron(expression: str) -> None:
         ) from None
 
 
-MODEL_KINDS = ("forest", "hist_gradient_boosting", "logistic")
-"""The kinds of mlpipe/retraining/kinds, which lies above this file; a test holds them together."""
+MODEL_KINDS = ("forest", "hist_gradient_boosting", "logistic", "rolling_forest", "auto")
+"""The kinds of mlpipe/retraining/kinds, which lies above this file (a test holds them together), and two that are more
+than an estimator."""
 
 
 def _check_model_kind(name: str) -> None:

@@ -24,7 +24,7 @@ from mlpipe.learning.store import Step
 from mlpipe.registry import revision_files, revisions
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
-from mlpipe.rolling import checkpoint, learning, publish, vote
+from mlpipe.rolling import checkpoint, learning, prequential, publish
 from mlpipe.rolling.state import State
 
 logger = logging.getLogger("mlpipe.retraining.learning")
@@ -36,9 +36,6 @@ KIND = "rolling_forest"
 
 HELD = "labels_held"
 """Kind of the incident that is open while labels are held back."""
-
-SCORED_AT_ONCE = 100
-"""Rows that are answered before they are learned together: as stale as what callers get, not more."""
 
 NEVER = -1
 """Position of a checkpoint that is due at once."""
@@ -162,7 +159,7 @@ class Learner:
         """
         state, scores = self.state, None
         if step.kind == "learned":
-            state, answers = scored_and_learned(self.state, rows.samples.X, rows.samples.y)
+            state, answers = prequential.run(self.state, rows.samples.X, rows.samples.y)
             scores = answers.tobytes()
         step = replace(step, number=self.step + 1, position=state.n_learned)
         with db.transaction() as connection:
@@ -216,19 +213,3 @@ class Learner:
             self._checkpointed = self.state.n_learned
         revision_files.prune(self._folder, newest_revision=number)
         return made
-
-
-def scored_and_learned(state: State, X: Floats, y: Floats) -> tuple[State, Floats]:
-    """Return the state after some rows, and what was answered for each before it was learned.
-
-    Returns
-    -------
-    State, float64 (n, k) or (n,)
-        Honest scores: no row was answered by a state that knew its label.
-    """
-    parts = []
-    for first in range(0, len(y), SCORED_AT_ONCE):
-        rows = slice(first, first + SCORED_AT_ONCE)
-        parts.append(vote.scores(state, X[rows]))
-        state = learning.learn(state, X[rows], y[rows])
-    return state, np.concatenate(parts) if parts else np.empty(0)

@@ -14,7 +14,7 @@ from mlpipe.incidents import store as incidents
 from mlpipe.jobs import asking, ledger
 from mlpipe.jobs import store as jobs
 from mlpipe.registry import store as versions
-from mlpipe.retraining import plan, store, triggers
+from mlpipe.retraining import plan, roll, store, triggers
 from mlpipe.schema.contract import Schema
 from mlpipe.settings import Settings
 
@@ -135,8 +135,9 @@ def ask_if_due(settings: Settings) -> None:
         if {"age", "labels", "cron"} <= known:
             return
         age = _age(connection, champion, settings)
+    renews_itself = champion.kind == roll.KIND == settings.model_kind  # it is never older than its newest label
     for one in triggers.due(age, settings):
-        if one.trigger not in known:
+        if one.trigger not in known and not (one.trigger == "age" and renews_itself):
             _ask(one, age)
 
 

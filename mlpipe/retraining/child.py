@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,10 @@ from numpy.typing import NDArray
 
 from mlpipe import cores, errors
 from mlpipe.prediction import forest
-from mlpipe.registry import artifacts
-from mlpipe.retraining import fit, importance, learnable, search
+from mlpipe.registry import artifacts, revision_files
+from mlpipe.retraining import evaluate, fit, importance, learnable, roll, search
+from mlpipe.rolling import checkpoint
+from mlpipe.rolling.state import State
 
 Floats = NDArray[np.float64]
 
@@ -52,6 +54,14 @@ class Cancelled(Exception):
     """Somebody asked to stop the job, or it belongs to another process by now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """The revision that a champion which goes on learning has reached: 0 for none yet, and its files' sha256."""
+
+    revision: int
+    files: dict[str, str]
+
+
 class Stopped(Exception):
     """The server is told to end; somebody else will do the job."""
 
@@ -68,6 +78,7 @@ def write_task(  # noqa: PLR0913  all that the other process is told
     fresh: NDArray[np.bool_] | None = None,
     policy: str = "newest",
     search_s: float = 0.0,
+    learned: Learned | None = None,
 ) -> None:
     """Lay out the work folder of a fit.
 
@@ -91,6 +102,8 @@ def write_task(  # noqa: PLR0913  all that the other process is told
         "auto" compares windows.
     search_s : float
         Seconds for comparing windows and options; 0 leaves options as they are.
+    learned : Learned, optional
+        What the champion has become by learning since it was registered.
     """
     fresh = holdout if fresh is None else fresh
     artifacts.dump_arrays({"X": X, "y": y, "holdout": holdout, "fresh": fresh}, work / WINDOW)
@@ -98,6 +111,7 @@ def write_task(  # noqa: PLR0913  all that the other process is told
     spec |= {"policy": policy, "search_s": search_s}
     if champion is not None:
         spec["champion"] = {"folder": str(champion[0]), "files": champion[1], "accepted": champion[2]}
+        spec["champion"]["learned"] = None if learned is None else asdict(learned)
     (work / TASK).write_bytes(orjson.dumps(spec))
 
 
@@ -201,39 +215,113 @@ def main(work: Path, memory_mb: int) -> None:
 
 
 def _work(work: Path, spec: dict[str, Any], window: dict[str, NDArray[Any]]) -> None:
+    wanted = spec["parameters"] | {"categories": tuple(spec["parameters"]["categories"])}
+    task: fit.Task = spec["task"]
+    made = _MADE.get(wanted["kind"], _fitted)(spec, window, fit.Parameters(**wanted))
+    found, seed = made.found, wanted["random_state"]
+    if not np.isfinite(found["challenger_scores"]).all():
+        raise errors.FitFailed(f"The {made.kind} answers NaN or infinity on rows of the holdout.")
+    X, y = window["X"][-made.rows :], window["y"][-made.rows :]
+    classes, holdout = found["classes"], window["holdout"][-made.rows :]
+    found["whole_scores"] = fit.score(made.model, X, classes)
+    found["importance"] = importance.importance(made.model, X[holdout], y[holdout], classes, seed=seed)
+    found["smoke_scores"] = fit.score(made.model, X[-SMOKE_ROWS:], classes)
+    found |= {"used": np.array(made.rows), "kind": np.array(made.kind), "note": np.array(made.note)}
+    artifacts.dump_model(made.model, work / artifacts.MODEL)
+    if made.state is not None:
+        artifacts.dump_arrays(checkpoint.pack(made.state), work / revision_files.START)
+    found |= _cost("challenger", made.model, X, work / artifacts.MODEL)
+    if spec["champion"] is not None:
+        found |= _champion(spec["champion"], window, task=task, seed=seed)
+    artifacts.dump_arrays(found, work / SCORES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """A model that is ready, of which kind, on how many of the newest rows, and what it has shown."""
+
+    kind: str
+    model: Any
+    rows: int
+    found: dict[str, Any]
+    state: State | None = None
+    note: str = ""
+
+
+def _fitted(spec: dict[str, Any], window: dict[str, NDArray[Any]], wanted: fit.Parameters) -> _Made:
+    """Fit on the older rows, answer the holdout, refit on all."""
     X, y, holdout = window["X"], window["y"], window["holdout"]
     task: fit.Task = spec["task"]
     n_jobs = os.cpu_count()
-    chosen = _choose(spec, X[~holdout], y[~holdout], n_jobs=n_jobs)
+    chosen = _choose(spec, X[~holdout], y[~holdout], wanted, n_jobs=n_jobs)
     # the holdout stays; of the rows before it those that the chosen window leaves out go
     used = min(len(y), chosen.rows + int(holdout.sum())) if chosen.rows else len(y)
     X, y, holdout = X[-used:], y[-used:], holdout[-used:]
     how: dict[str, Any] = {"task": task, "parameters": chosen.parameters, "n_jobs": n_jobs}
-    classes = np.unique(y) if task == "classification" else np.empty(0)
-    found: dict[str, Any] = {"classes": classes, "used": np.array(used)}
-    found["chosen"] = np.array(orjson.dumps(asdict(chosen)).decode())
-    trial = fit.fit(X[~holdout], y[~holdout], **how)
-    found |= _scores("challenger", trial, X[holdout])
-    if not np.isfinite(found["challenger_scores"]).all():
-        raise errors.FitFailed(f"The {chosen.parameters.kind} answers NaN or infinity on rows of the holdout.")
-    whole = fit.fit(X, y, **how)
-    found["whole_scores"] = fit.score(whole, X, classes)
-    found["importance"] = importance.importance(
-        whole, X[holdout], y[holdout], classes, seed=chosen.parameters.random_state
-    )
-    found["smoke_scores"] = fit.score(whole, X[-SMOKE_ROWS:], classes)
+    found: dict[str, Any] = {"classes": _classes(y, task), "chosen": np.array(orjson.dumps(asdict(chosen)).decode())}
+    found |= _scores("challenger", fit.fit(X[~holdout], y[~holdout], **how), X[holdout])
     found["cross_scores"] = fit.cross_scores(X, y, **how)
-    artifacts.dump_model(whole, work / artifacts.MODEL)
-    found |= _cost("challenger", whole, X, work / artifacts.MODEL)
-    if spec["champion"] is not None:
-        found |= _champion(spec["champion"], window, task=task, seed=chosen.parameters.random_state)
-    artifacts.dump_arrays(found, work / SCORES)
+    return _Made(kind=chosen.parameters.kind, model=fit.fit(X, y, **how), rows=used, found=found)
 
 
-def _choose(spec: dict[str, Any], X: Floats, y: Floats, *, n_jobs: int | None) -> search.Choice:
+def _rolled(spec: dict[str, Any], window: dict[str, NDArray[Any]], wanted: fit.Parameters) -> _Made:
+    """Let a rolling forest answer and learn the window in order."""
+    X, y, holdout = window["X"], window["y"], window["holdout"]
+    task: fit.Task = spec["task"]
+    wanted = replace(wanted, kind=roll.KIND)
+    rolled = roll.roll(X, y, holdout=holdout, task=task, parameters=wanted, fresh=spec["champion"] is None)
+    classes = _classes(y, task)
+    # nobody has answered the first rows; they are cross-fitted, and no reference for drift
+    plain = replace(wanted, kind="forest")
+    first = fit.cross_scores(X[: rolled.first], y[: rolled.first], task=task, parameters=plain, classes=classes)
+    found: dict[str, Any] = {
+        "classes": classes,
+        "chosen": np.array(orjson.dumps(asdict(search.Choice(rows=0, parameters=wanted))).decode()),
+        "challenger_scores": rolled.scores[holdout[rolled.first :]],
+        "challenger_classes": classes,
+        "cross_scores": np.concatenate([first, rolled.scores]),
+        "honest_from": np.array(rolled.first),
+    }
+    return _Made(kind=roll.KIND, model=rolled.model, rows=len(y), found=found, state=rolled.state)
+
+
+def _better(spec: dict[str, Any], window: dict[str, NDArray[Any]], wanted: fit.Parameters) -> _Made:
+    """Make a rolling forest and gradient boosting; return the one with the lower log loss on the holdout.
+
+    Where a rolling forest serves, boosting alone is tried: what a rolling forest can do is seen in what it does.
+    """
+    boosting = _fitted(spec, window, replace(wanted, kind="hist_gradient_boosting"))
+    champion = spec["champion"]
+    if champion is not None and champion["learned"] is not None:
+        return boosting
+    rolled = _rolled(spec, window, wanted)
+    kind = "log_loss" if spec["task"] == "classification" else "absolute"
+    y = window["y"]
+    loss = {
+        made.kind: evaluate.losses(
+            y[-made.rows :][window["holdout"][-made.rows :]],
+            made.found["challenger_scores"],
+            made.found["challenger_classes"],
+            kind=kind,
+        ).mean()
+        for made in (boosting, rolled)
+    }
+    best = min((rolled, boosting), key=lambda made: loss[made.kind])
+    told = " and ".join(f"{name} {value:.4f}" for name, value in loss.items())
+    return replace(best, note=f"Of the kinds compared, {best.kind} has the lower {evaluate.LOSSES[kind]}: {told}.")
+
+
+_MADE = {roll.KIND: _rolled, "auto": _better}
+"""Kinds that are more than an estimator."""
+
+
+def _classes(y: Floats, task: fit.Task) -> Floats:
+    return np.unique(y) if task == "classification" else np.empty(0)
+
+
+def _choose(spec: dict[str, Any], X: Floats, y: Floats, wanted: fit.Parameters, *, n_jobs: int | None) -> search.Choice:
     """Compare windows, then options, until the time is over."""
-    wanted = spec["parameters"] | {"categories": tuple(spec["parameters"]["categories"])}
-    chosen = search.Choice(rows=0, parameters=fit.Parameters(**wanted))
+    chosen = search.Choice(rows=0, parameters=wanted)
     until = time.monotonic() + (spec["search_s"] or WINDOWS_S)
     how: dict[str, Any] = {
         "task": spec["task"],
@@ -258,6 +346,8 @@ def _champion(
     folder = Path(champion["folder"])
     try:
         kept = artifacts.load(folder, champion["files"], accepted=champion["accepted"]).estimator
+        if champion["learned"] and champion["learned"]["revision"]:
+            kept = revision_files.load_model(folder, **champion["learned"])
     except errors.ArtifactCorrupt as fault:
         return {"champion_fault": np.array(fault.detail)}
     X, y, recent = window["X"], window["y"], learnable.recent(window["fresh"])

@@ -115,13 +115,23 @@ def score(forest: Any, X: Floats, classes: Floats) -> Floats:
     return scores
 
 
-def cross_scores(X: Floats, y: Floats, *, task: Task, parameters: Parameters, n_jobs: int | None = None) -> Floats:
+def cross_scores(
+    X: Floats,
+    y: Floats,
+    *,
+    task: Task,
+    parameters: Parameters,
+    n_jobs: int | None = None,
+    classes: Floats | None = None,
+) -> Floats:
     """Score each row by a forest that has not seen it nor its neighbours in time.
 
     Parameters
     ----------
     X, y, task, parameters, n_jobs
         As in `fit`; the rows in time order.
+    classes : float64 (k,), optional
+        Sorted, where there are more than those of `y`.
 
     Returns
     -------
@@ -142,7 +152,8 @@ def cross_scores(X: Floats, y: Floats, *, task: Task, parameters: Parameters, n_
     >>> scores.shape
     (200, 2)
     """
-    classes = np.unique(y) if task == "classification" else np.empty(0)
+    if classes is None:
+        classes = np.unique(y) if task == "classification" else np.empty(0)
     scores = np.zeros((len(X), len(classes))) if len(classes) else np.zeros(len(X))
     for stretch in np.array_split(np.arange(len(X)), FOLDS):
         others = np.ones(len(X), dtype=bool)

@@ -90,7 +90,7 @@ def publish(
     version = versions.Version(
         version=number,
         created_at=clock.now_us(),
-        kind=settings.model_kind,
+        kind=str(result.parameters["kind"]),
         task=planned.schema.target.task or "classification",
         schema_version=planned.schema.version,
         parent=planned.champion.version if planned.champion else None,
@@ -153,7 +153,7 @@ def _lay_out(
 
 def _reference(planned: plan.Plan, scores: dict[str, NDArray[Any]], settings: Settings) -> dict[str, NDArray[Any]]:
     """Return the rows that traffic will be compared with, and what depends on them alone."""
-    n = settings.reference_rows
+    n = min(settings.reference_rows, len(planned.samples) - int(scores.get("honest_from", 0)))
     rows = {
         "X": planned.samples.X[-n:],
         "y": planned.samples.y[-n:],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from mlpipe import clock, db, errors, logs
 from mlpipe.features import store as features
 from mlpipe.jobs import ledger
 from mlpipe.jobs import store as jobs
+from mlpipe.registry import revisions
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
-from mlpipe.retraining import asking, child, evaluate, gate, judging, plan, publish, triggers
+from mlpipe.retraining import asking, child, cut, evaluate, gate, honest, judging, plan, publish, roll, triggers
 from mlpipe.settings import Settings
 
 logger = logging.getLogger("mlpipe.retraining")
@@ -93,6 +95,11 @@ def _carry_out(job: jobs.Job, settings: Settings, holder: str, stopping: Callabl
         have = f"{n:,} of {needed:,} new labelled rows are here"
         _wait(job, holder, f"{have}; old rows cannot teach what has changed.")
         return
+    with db.reading() as connection:
+        champion = plan.serving(connection)
+    if champion is not None and cut.applies(job, champion, settings):
+        _cut(job, champion, settings, holder)
+        return
     try:
         planned = plan.read(settings, job.evidence)
     except errors.TooFewSamples as fault:
@@ -103,12 +110,24 @@ def _carry_out(job: jobs.Job, settings: Settings, holder: str, stopping: Callabl
     if planned.broken:
         _refuse(job, planned, holder)
         return
+    with _work_folder(settings) as work:
+        planned, result = _fit(work, job, planned, settings, _beat(job, settings, holder, stopping))
+        _decide(work, job, planned, result, settings=settings, holder=holder)
+
+
+def _cut(job: jobs.Job, champion: versions.Version, settings: Settings, holder: str) -> None:
+    with _work_folder(settings) as work:
+        planned, result = cut.cut(work, champion, settings)
+        _decide(work, job, planned, result, settings=settings, holder=holder)
+
+
+@contextmanager
+def _work_folder(settings: Settings) -> Iterator[Path]:
     _tidy(settings)
     settings.models_folder.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=WORK, dir=settings.models_folder))
     try:
-        planned, result = _fit(work, job, planned, settings, _beat(job, settings, holder, stopping))
-        _decide(work, job, planned, result, settings=settings, holder=holder)
+        yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -164,9 +183,12 @@ def _fit(
         else None,
         policy=settings.window_policy,
         search_s=settings.search_s,
+        learned=_learned(champion),
     )
     scores = child.run(work, timeout_s=settings.fit_timeout_s, memory_mb=settings.fit_memory_mb, beat=beat)
     planned = planned.newest(int(scores.get("used", len(planned.samples))))
+    if champion is not None and champion.kind == roll.KIND:
+        scores = honest.over(scores, planned.samples.take(planned.holdout), champion)
     verdict = _verdict(job, planned, scores, settings)
     y = planned.samples.y[planned.holdout]
     why = verdict.sentence if verdict else _why_not_compared(planned, scores)
@@ -175,10 +197,19 @@ def _fit(
         scores=scores,
         metrics=evaluate.metrics(y, scores["challenger_scores"], scores["challenger_classes"]),
         verdict=asdict(verdict) if verdict else {},
-        why=" ".join([why, *planned.stated]),
+        why=" ".join(filter(None, [str(scores.get("note", "")), why, *planned.stated])),
         parameters=chosen["parameters"] | {"window": settings.window_policy, "tried": chosen.get("tried", [])},
     )
     return planned, result
+
+
+def _learned(champion: versions.Version | None) -> child.Learned | None:
+    """Return the revision that a champion which goes on learning has reached; None for any other."""
+    if champion is None or champion.kind != roll.KIND:
+        return None
+    with db.reading() as connection:
+        last = revisions.newest(connection, champion.version)
+    return child.Learned(last.revision, last.files) if last else child.Learned(0, {})
 
 
 def _why_not_compared(planned: plan.Plan, scores: dict[str, Any]) -> str:
