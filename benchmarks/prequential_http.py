@@ -1,8 +1,8 @@
 """A stream through the server, in order: every row is answered before its label comes, up to 100 rows later.
 
-The first 2,000 rows are ingested with labels; then requests of 100 rows, each followed by the labels of the rows before.
-Settings are the defaults but for the kind of model; the server's clock is put forward by 300 s for each request, so that
-cooldowns, budgets and pauses mean what they mean in service, and a drift check is asked for each time.
+The first 2,000 rows are ingested with labels; then requests of 100 rows, each followed by the labels of its rows.
+Settings are the defaults but for the kind of model; the server's clock is put forward by 300 s for each request, so
+that cooldowns, budgets and pauses mean what they mean in service, and a drift check is asked for each time.
 
     python benchmarks/prequential_http.py --stream elec2 --kind rolling_forest [--rows 20000]
 
@@ -51,7 +51,7 @@ def read(stream: str, data: Path, n: int | None) -> tuple[list[list[Any]], np.nd
 
 
 class Caller:
-    """One client: predicts, sends labels, and waits while the server is at work, which simulated time does not allow."""
+    """One client; it waits while the server is at work, since simulated time is fast and a fit is not."""
 
     def __init__(self, server: Server, clock: Clock) -> None:
         self._server, self._clock, self._session = server, clock, requests.Session()
