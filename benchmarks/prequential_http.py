@@ -89,11 +89,16 @@ class Caller:
         if job and (job[0]["state"] == "running" or (job[0]["state"] == "queued" and not job[0].get("waits"))):
             return False
         learned = self.get("/learning?limit=1")
-        if learned["model_version"] is not None and learned["labels_waiting"] >= BLOCK:
+        if learned["model_version"] is not None and (learned["labels_waiting"] or _unpublished(learned)):
             return False
         active = (self.get("/models?limit=1")["active"], learned.get("model_revision", 0))
         workers = self.get("/workers")["items"]
         return bool(workers) and all((w["model_version"], w["model_revision"]) == active for w in workers)
+
+
+def _unpublished(learned: dict[str, Any]) -> bool:
+    """Say whether a step was written whose state is not published yet."""
+    return bool(learned["items"]) and learned["items"][0]["labels_learned"] != learned["labels_learned"]
 
 
 def tell(caller: Caller, p: np.ndarray, y: np.ndarray) -> None:
