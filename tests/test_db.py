@@ -198,7 +198,7 @@ def test_rows_are_inserted_or_replaced_by_key(app: Flask) -> None:
 def test_a_log_row_gets_the_next_id(app: Flask) -> None:
     now = clock.now_us()
     row = {"at": now, "last_at": now, "times": 1, "kind": "k", "sentence": "s", "evidence": "{}"}
-    row |= {"job_id": None, "report_id": None, "model_version": None}
+    row |= {"job_id": None, "report_id": None, "model_version": None, "incident_id": None}
     assert [db.log(ledger, row), db.log(ledger, row)] == [1, 2]
     with pytest.raises(errors.StoreUnavailable):
         db.log(ledger, row | {"kind": None})

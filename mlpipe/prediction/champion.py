@@ -248,7 +248,7 @@ def load(
     """
     with db.reading() as connection:
         row = versions.get(connection, version)
-        last = revisions.newest(connection, version)
+        last = revisions.newest(connection, version) if row is not None else None
     if row is None:
         raise errors.NotFound(f"There is no version {version}. GET /models lists all.")
     if row.state == versions.PRUNED:

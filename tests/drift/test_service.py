@@ -244,7 +244,7 @@ def test_two_processes_that_check_the_same_rows_leave_one_report(
 
 @pytest.mark.parametrize("names", ["", "ks,zodiac", "psi", " , "])
 def test_a_setting_that_lets_nothing_decide_is_refused(settings: Settings, names: str) -> None:
-    with pytest.raises(errors.InvalidSetting, match="name at least one of chi_square, ks, relations"):
+    with pytest.raises(errors.InvalidSetting, match="name at least one of chi_square, ks, missing_share, relations"):
         create_app(replace(settings, deciding_detectors=names))
 
 

@@ -123,7 +123,7 @@ def scoring(asked: dict[str, Asked], mlflow_python: Path, tmp_path_factory: pyte
             stderr=output,
         )
     try:
-        wait_for(lambda: answers(f"http://127.0.0.1:{port}/ping", process, log), seconds=60)
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/ping", process, log), seconds=180)
         yield f"http://127.0.0.1:{port}/invocations"
     finally:
         process.terminate()

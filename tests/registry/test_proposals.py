@@ -11,12 +11,15 @@ from mlpipe import clock, db
 from mlpipe.jobs import leases
 from mlpipe.prediction.champion import Champion
 from mlpipe.registry import proposals, rollout, store
+from mlpipe.retraining import asking as asking_of
 from mlpipe.retraining import gate
 from mlpipe.retraining import service as retraining
 from mlpipe.settings import Settings
 from tests import trained
 
-PROMOTE = gate.Verdict(decision="promote", gain=0.1, low=0.05, high=0.15, n_rows=50, sentence="It is better.")
+PROMOTE = gate.Verdict(
+    decision="promote", mode="improve", block=1, gain=0.1, low=0.05, high=0.15, n_rows=50, sentence="It is better."
+)
 
 
 def offer(settings: Settings, number: int, *, configured: str) -> str:
@@ -125,12 +128,12 @@ def test_a_first_model_is_proposed_once_and_serves_after_its_approval(
 ) -> None:
     asking = replace(settings, deploy="propose")
     trained.ingest(client, trained.N_ROWS, rng)
-    assert retraining.ask_for_first(asking)
+    assert asking_of.ask_for_first(asking)
     assert retraining.run_next(asking, holder="t") is not None
     job = client.get("/retraining/jobs").json["items"][0]
     assert (job["state"], job["outcome"]) == ("done", "proposed")
     trained.ingest(client, 5, rng)
-    assert not retraining.ask_for_first(asking)
+    assert not asking_of.ask_for_first(asking)
     assert client.post("/models/1/approve").status_code == 200
     assert client.post("/predict", json={"features": [[1, 0, 0]]}).json["model_version"] == 1
 
@@ -144,7 +147,7 @@ def test_a_retraining_whose_version_a_worker_does_not_get_ready_fails_and_the_ol
     with db.transaction() as connection:
         leases.beat(connection, silent | {"model_version": 1, "model_revision": 0})
     trained.ingest(served, 150, rng, batch_id="more")
-    retraining.ask("Again.")
+    asking_of.ask("Again.")
     hasty = replace(trained_settings, deploy_wait_s=0.2, reload_interval_s=0.1)
     assert retraining.run_next(hasty, holder="t") is not None
     job = served.get("/retraining/jobs").json["items"][0]

@@ -14,7 +14,7 @@ from mlpipe.jobs import ledger
 from mlpipe.jobs import store as jobs
 from mlpipe.prediction import routed, shadow
 from mlpipe.registry import store as versions
-from mlpipe.retraining import probations, service
+from mlpipe.retraining import asking, probations
 from mlpipe.settings import Settings
 from tests import trained
 
@@ -225,11 +225,11 @@ def test_after_a_rollback_only_new_labels_are_a_reason_to_retrain(
     look(trained_app, made)
     job = jobs.Job(9, "retraining", "queued", "drift", {}, created_at=0, attempts=0)
     with db.reading() as connection:
-        assert service._new_labels(connection, job, trained_settings) == (0, 60)
-        assert service._new_labels(connection, replace(job, evidence={"asked": True}), trained_settings) == (50, 50)
+        assert asking.new_labels(connection, job, trained_settings) == (0, 60)
+        assert asking.new_labels(connection, replace(job, evidence={"asked": True}), trained_settings) == (50, 50)
     trained.ingest(served, 60, rng)
     with db.reading() as connection:
-        assert service._new_labels(connection, job, trained_settings) == (60, 60)
+        assert asking.new_labels(connection, job, trained_settings) == (60, 60)
     made.step()
     with db.reading() as connection:
         assert incidents.open_ones(connection) == []

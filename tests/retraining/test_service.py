@@ -224,7 +224,7 @@ def test_copies_of_one_row_do_not_teach_and_nothing_is_trained(
 ) -> None:
     instead(monkeypatch, lambda *_: pytest.fail("nothing is to be trained"))
     served.post("/ingest/batch", json={"features": [[0.1, 0.2, 0.3]] * 100, "labels": [1] * 100})
-    service.ask("")
+    asking.ask("")
     job = run(trained_settings)
     assert (job.state, job.outcome) == ("done", "rejected")
     assert "99 of 100 new rows are exact copies" in sentences(served, "verdict")[0]
@@ -233,7 +233,7 @@ def test_copies_of_one_row_do_not_teach_and_nothing_is_trained(
 def test_a_column_that_is_the_label_ends_the_job_with_its_name(client: FlaskClient, settings: Settings) -> None:
     rows = [[n % 2, (n * 7) % 10] for n in range(100)]
     client.post("/ingest/batch", json={"features": rows, "labels": [n % 2 for n in range(100)]})
-    assert service.ask_for_first(settings)
+    assert asking.ask_for_first(settings)
     job = run(settings)
     assert job.outcome == "failed"
     assert "is the label in all 100 rows" in (job.sentence or "")
