@@ -127,8 +127,9 @@ def story(begun: Story) -> Story:
 
 
 def ledger(client: FlaskClient, since: int = BEGIN) -> list[tuple[Any, ...]]:
-    """Return what the ledger says of checks and of what they asked for."""
+    """Return what the ledger says of checks and the retrainings they began; what joined an open one is left out."""
     items = client.get("/ledger?limit=1000").json["items"][::-1]
+    items = [item for item in items if "which is open, was asked for once more" not in item["sentence"]]
     wanted = [item for item in items if item["kind"] in {*CHECKS, *TESTS, "trigger"} and item["at"] >= clock.iso(since)]
     return [(item["kind"], item["at"], item["model_version"], _cause(item)) for item in wanted]
 
