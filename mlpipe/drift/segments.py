@@ -230,7 +230,7 @@ def _judged(
         alone = X.shape[1] == 1  # nothing but the prediction is left to judge
         weights = None if importance is None or alone else np.delete(importance, one.place)
         others = np.delete(X[rows], one.place, axis=1)
-        report = verdict.judge(part.reference, others, predictions[rows], rule=shared, importance=weights)
+        report = verdict.brief(part.reference, others, predictions[rows], rule=shared, importance=weights)
         items.append(item | {"verdict": report.verdict, "score": report.score, "sentence": report.sentence})
     return items
 
