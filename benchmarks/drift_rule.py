@@ -24,7 +24,7 @@ from scipy import signal, stats
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the package is run from its checkout
 
 from mlpipe.drift import reference as references
-from mlpipe.drift import verdict
+from mlpipe.drift import segments, verdict
 from mlpipe.drift.report import Rule
 from mlpipe.schema import contract
 
@@ -206,7 +206,23 @@ def timing(repeats: int = 50, seed: int = 1) -> str:
         "categories of 30 values": (codes, coded),
     }
     told = [f"20 {name}: {_times(rows, columns, repeats)}" for name, (rows, columns) in cases.items()]
+    told += [f"segments of {n:,} rows: {_segments_ms(rng, n, repeats):.0f} ms" for n in (N_WINDOW, N_GIVEN)]
     return "; ".join([*told, f"100 numbers in a window of 100,000: check {_long_ms(rng):.0f} ms"])
+
+
+def _segments_ms(rng: np.random.Generator, n_rows: int, repeats: int) -> float:
+    """Split by two columns of ten values, eighteen numbers beside them."""
+    coded = [contract.Column(name=f"c{i}", kind="category", categories=tuple("abcdefghij")) for i in range(2)]
+
+    def draw(n: int) -> Floats:
+        return np.column_stack([rng.normal(size=(n, N_FEATURES - 2)), rng.integers(10, size=(n, 2))])
+
+    then, now = draw(N_REFERENCE), draw(n_rows)
+    names = [column.name for column in coded]
+    kept = segments.prepare(
+        then, [*COLUMNS[:-2], *coded], names, predictions=then[:, 0] ** 2, prediction_kind="numeric"
+    )
+    return _median_ms(lambda: segments.split(kept, now, now[:, 0] ** 2, whole="stable"), repeats)
 
 
 def _long_ms(rng: np.random.Generator) -> float:

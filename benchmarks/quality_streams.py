@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import csv
 import gzip
+import sys
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the package is run from its checkout
 
 from mlpipe.drift import drop, estimate, verdict
 from mlpipe.drift import reference as references

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpipe import db, errors
+from mlpipe.drift import newest, segments, splitting, stored, verdict
 from mlpipe.drift import reference as references
 from mlpipe.drift import report as reports
-from mlpipe.drift import segments, splitting, stored, verdict
 from mlpipe.drift.detectors import DETECTORS
 from mlpipe.prediction import store as predictions
 from mlpipe.registry import artifacts
@@ -66,7 +66,7 @@ def read_window(basis: Basis, settings: Settings, *, upto: int | None = None) ->
     errors.TooFewSamples
         There are none.
     """
-    n = verdict.rows_needed(basis.reference, rule(settings))
+    n = newest.rows_needed(basis.reference, rule(settings))
     with db.reading() as connection:
         window = predictions.window(connection, basis.version, n, upto=upto)
     if window is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mlpipe.drift.detectors import autocorrelation, cells, relations, wasserstein
+from mlpipe.drift.detectors import autocorrelation, cells, lookup, relations, wasserstein
 from mlpipe.drift.detectors.comparison import MISSING_RANK, Bonds, Comparison
 from mlpipe.drift.detectors.descriptor import NUMBERS
 from mlpipe.drift.detectors.summary import moments
@@ -71,6 +72,22 @@ class ColumnReference:
         object.__setattr__(self, "sums", wasserstein.running_sum(self.ordered, self.mean, self.sd))
 
 
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """What the columns know, as arrays: `counts` is (c, k), padded with 0; the others are (c,)."""
+
+    ordered: lookup.Lookup
+    points: lookup.Lookup
+    by_value: NDArray[np.bool_]
+    size: Ints
+    counts: Ints
+    present: Ints
+    mean: Floats
+    sd: Floats
+    low: Floats
+    high: Floats
+
+
 @dataclass(frozen=True)
 class Reference:
     """The reference of one deployed version.
@@ -102,6 +119,11 @@ class Reference:
     def n_features(self) -> int:
         """Number of features, d."""
         return len(self.columns) - self.has_prediction
+
+    @functools.cached_property
+    def side_by_side(self) -> SideBySide:
+        """The columns' figures as arrays, put together once."""
+        return _side_by_side(self.columns)
 
 
 def prepare(
@@ -248,13 +270,14 @@ def place(reference: Reference, values: Floats) -> Placed:
     values : (c, n) float64
         From `stacked`, in time order.
     """
-    cell = np.empty(values.shape, dtype=np.int64)
-    below, upto = np.empty(values.shape, dtype=np.int32), np.empty(values.shape, dtype=np.int32)
-    for i, column in enumerate(reference.columns):
-        cell[i] = column.cut.place(values[i])
-        below[i], upto[i] = _ranks(column.ordered, values[i])
+    known = reference.side_by_side
+    below, upto = (ranks.astype(np.int32) for ranks in known.ordered.ranks(values))
+    cell, held = known.points.first(values)
+    size = known.size[:, None]
+    cell = np.where(known.by_value[:, None] & ~held, size - 2, cell)
     missing = np.isnan(values)
     below[missing] = upto[missing] = MISSING_RANK
+    cell = np.where(missing, size - 1, cell)
     return Placed(values=values, cell=cell, below=below, upto=upto)
 
 
@@ -274,25 +297,27 @@ def compare(reference: Reference, placed: Placed, index: Ints, tau: Floats, *, n
     n_window : int
         Rows of the window, n.
     """
-    columns = [reference.columns[i] for i in index]
+    known, columns = reference.side_by_side, [reference.columns[i] for i in index]
     width = max(column.cut.size for column in columns)
     newest = slice(placed.values.shape[1] - n_window, None)
-    cell = placed.cell[index, newest] + width * np.arange(len(index))[:, None]
+    whole = len(index) == len(reference.columns) and np.array_equal(index, np.arange(len(index)))
+    rows = slice(None) if whole else index  # a slice copies nothing
+    cell = placed.cell[rows, newest] + width * np.arange(len(index))[:, None]
     counts = np.bincount(cell.ravel(), minlength=width * len(index)).reshape(len(index), width)
     return Comparison(
         kinds=tuple(column.kind for column in columns),
         tau=tau,
         n_reference=reference.n_rows,
-        reference_counts=_padded([column.counts for column in columns], width),
+        reference_counts=known.counts[index, :width],
         window_counts=counts,
-        values=placed.values[index, newest],
-        below=placed.below[index, newest],
-        upto=placed.upto[index, newest],
-        reference_present=np.array([len(column.ordered) for column in columns]),
-        reference_mean=np.array([column.mean for column in columns]),
-        reference_sd=np.array([column.sd for column in columns]),
-        reference_low=np.array([_end(column.ordered, 0) for column in columns]),
-        reference_high=np.array([_end(column.ordered, -1) for column in columns]),
+        values=placed.values[rows, newest],
+        below=placed.below[rows, newest],
+        upto=placed.upto[rows, newest],
+        reference_present=known.present[index],
+        reference_mean=known.mean[index],
+        reference_sd=known.sd[index],
+        reference_low=known.low[index],
+        reference_high=known.high[index],
         sums=tuple(column.sums for column in columns),
     )
 
@@ -315,6 +340,21 @@ def compare_pairs(reference: Reference, placed: Placed, tau: Floats, *, n_window
     return replace(compared, bonds=reference.bonds)
 
 
+def _side_by_side(columns: Sequence[ColumnReference]) -> SideBySide:
+    return SideBySide(
+        ordered=lookup.side_by_side([column.ordered for column in columns]),
+        points=lookup.side_by_side([column.cut.points for column in columns]),
+        by_value=np.array([column.cut.by_value for column in columns]),
+        size=np.array([column.cut.size for column in columns]),
+        counts=_padded([column.counts for column in columns], max(column.cut.size for column in columns)),
+        present=np.array([len(column.ordered) for column in columns]),
+        mean=np.array([column.mean for column in columns]),
+        sd=np.array([column.sd for column in columns]),
+        low=np.array([_end(column.ordered, 0) for column in columns]),
+        high=np.array([_end(column.ordered, -1) for column in columns]),
+    )
+
+
 def _padded(counts: Sequence[Ints], width: int) -> Ints:
     padded = np.zeros((len(counts), width), dtype=np.int64)
     for row, own in zip(padded, counts, strict=True):
@@ -324,14 +364,6 @@ def _padded(counts: Sequence[Ints], width: int) -> Ints:
 
 def _end(ordered: Floats, position: int) -> float:
     return float(ordered[position]) if len(ordered) else np.nan
-
-
-def _ranks(ordered: Floats, values: Floats) -> tuple[Ints, Ints]:
-    below: Ints = np.searchsorted(ordered, values)
-    upto = below.copy()
-    tied = np.flatnonzero(np.append(ordered, np.nan)[below] == values)
-    upto[tied] = np.searchsorted(ordered, values[tied], side="right")
-    return below, upto
 
 
 def _normal_scores(values: Floats, ranks: Sequence[Floats], kept: Sequence[ColumnReference], pairs: Ints) -> Floats:

@@ -105,6 +105,32 @@ class FeatureResult:
     cells: Cells
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the trials alone say of a column: `FeatureResult` without the description.
+
+    Parameters
+    ----------
+    name : str
+    psi_corrected, psi_ungated, p_adjusted, effective_rows : float
+    significant : bool
+    window : int
+        As in `FeatureResult`.
+    """
+
+    name: str
+    psi_corrected: float
+    psi_ungated: float
+    p_adjusted: float
+    significant: bool
+    window: int
+    effective_rows: float
+
+
+Tried = FeatureResult | Standing
+"""A column's result, described or not."""
+
+
 @dataclass(frozen=True)
 class Relation:
     """A pair of features, and whether it still moves together as it did.
@@ -187,6 +213,24 @@ class Report:
     since: Since | None
     sentence: str
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """A check's conclusion alone.
+
+    Parameters
+    ----------
+    verdict : {"stable", "drift", "harmless"}
+    score : float
+        The drift score: the largest corrected PSI that chance does not explain.
+    sentence : str
+        At most 240 characters.
+    """
+
+    verdict: Verdict
+    score: float
+    sentence: str
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpipe import db
-from mlpipe.drift import hours, segments, stored, verdict
+from mlpipe.drift import hours, newest, segments, stored
 from mlpipe.drift.report import Rule, Verdict
 from mlpipe.prediction import labelled as log
 from mlpipe.prediction import store as predictions
@@ -50,7 +50,7 @@ def split(
     if splits is None:
         return None
     with db.reading() as connection:
-        n = min(verdict.MAX_GROWTH * rule.window_size, max(rule.window_size, MOST_ROWS))
+        n = min(newest.MAX_GROWTH * rule.window_size, max(rule.window_size, MOST_ROWS))
         window = predictions.window(connection, version, n, upto=upto)
         rows = log.labelled(connection, version, newest=True, limit=segments.MAX_LABELLED)
         X = log.blocks(connection, rows, "features") if rows else None

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from mlpipe.drift import reference as references
-from mlpipe.drift.report import FeatureResult, Relation, Rule, Since, Verdict
+from mlpipe.drift.report import FeatureResult, Relation, Rule, Since, Tried, Verdict
 
 LONG_MEMORY = 10.0
 """tau above which a window of window_size rows is worth too few independent ones and may grow."""
@@ -53,7 +53,7 @@ MINUS = "\N{MINUS SIGN}"
 """A true minus (pages/README.md, Words)."""
 
 
-def score(results: Sequence[FeatureResult]) -> float:
+def score(results: Sequence[Tried]) -> float:
     """Return the drift score: the largest corrected PSI that chance does not explain, else 0."""
     return max((result.psi_corrected for result in results if result.significant), default=0.0)
 
@@ -85,7 +85,7 @@ def sentence(
     verdict: Verdict,
     moved: Sequence[FeatureResult],
     broken: Sequence[Relation],
-    results: Sequence[FeatureResult],
+    results: Sequence[Tried],
     rule: Rule,
     *,
     when: str = "",
@@ -99,7 +99,7 @@ def sentence(
         What moved far enough, and not by chance; worst first.
     broken : sequence of Relation
         Pairs that fired, none of whose columns moved by itself; surest first.
-    results : sequence of FeatureResult
+    results : sequence of FeatureResult or Standing
         All of them.
     rule : Rule
         What the verdict was reached with.
@@ -161,7 +161,7 @@ def _harmless_sentence(moved: Sequence[FeatureResult], broken: Sequence[Relation
     )
 
 
-def _stable_sentence(results: Sequence[FeatureResult], rule: Rule) -> str:
+def _stable_sentence(results: Sequence[Tried], rule: Rule) -> str:
     proven, loudest = score(results), max(results, key=lambda result: result.psi_ungated)
     maybe = [result for result in results if _may_have_moved(result, rule)]
     if maybe:
@@ -176,7 +176,7 @@ def _stable_sentence(results: Sequence[FeatureResult], rule: Rule) -> str:
     return f"{steady}. Largest PSI that chance explains: {loudest.psi_ungated:.3f} ({_name(loudest)})."
 
 
-def _may_have_moved(result: FeatureResult, rule: Rule) -> bool:
+def _may_have_moved(result: Tried, rule: Rule) -> bool:
     large = result.psi_corrected > rule.threshold
     return large and not result.significant and result.p_adjusted < MAYBE
 
@@ -269,7 +269,7 @@ def _category_notes(result: FeatureResult) -> list[str]:
     return [f"{_name(result)}: {share} of the newest {result.window:,} rows hold values that the reference lacks."]
 
 
-def _name(result: FeatureResult) -> str:
+def _name(result: Tried) -> str:
     return _short(result.name)
 
 
@@ -288,7 +288,7 @@ def _listed(names: Sequence[str]) -> str:
     return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
 
 
-def _rows(result: FeatureResult) -> str:
+def _rows(result: Tried) -> str:
     return f"{max(1, round(result.effective_rows)):,} effective rows of {result.window:,}"
 
 

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
+from mlpipe.drift import newest, verdict
 from mlpipe.drift import reference as references
-from mlpipe.drift import verdict
 from mlpipe.drift.report import Rule, Since
 from mlpipe.schema import contract
 
@@ -107,12 +107,12 @@ def test_harmless_needs_predictions(rng, prepared):
     ],
 )
 def test_windows_fit_rows_and_memory(n_rows, tau, sizes):
-    assert verdict.window_sizes(n_rows, tau, 1000, 100) == sizes
+    assert newest.window_sizes(n_rows, tau, 1000, 100) == sizes
 
 
 def test_small_windows_never_go_under_min_samples():
-    assert verdict.window_sizes(500, 1, 50, 100) == (100,)
-    assert verdict.window_sizes(500, 1, 400, 100) == (400, 200, 100)
+    assert newest.window_sizes(500, 1, 50, 100) == (100,)
+    assert newest.window_sizes(500, 1, 400, 100) == (400, 200, 100)
 
 
 def test_too_few_rows_are_refused(kept):
@@ -131,7 +131,7 @@ def test_only_the_newest_rows_count(kept, rng):
     at = NOON + SECOND * np.arange(4000)
     longer = verdict.judge(kept, np.concatenate([older, X]), np.concatenate([np.zeros(3000), outputs]), at=at)
     assert longer == verdict.judge(kept, X, outputs, at=at[3000:])
-    assert longer.n_rows == verdict.rows_needed(kept, Rule()) == 1000
+    assert longer.n_rows == newest.rows_needed(kept, Rule()) == 1000
 
 
 def test_alike_neighbours_are_said(rng, prepared):
@@ -339,3 +339,28 @@ def test_missing_share_decides_where_it_is_named(rng):
     assert [result.name for result in found.features if result.significant] == ["lost"]
     assert found.verdict == "drift"
     assert "missing_share" not in Rule().deciding
+
+
+def test_a_brief_says_to_the_letter_what_the_report_says(rng):
+    kinds = ("numeric", "integer", "boolean", "category")
+    described = [contract.Column(name=f"c{i}", kind=kinds[i % 4]) for i in range(8)]
+    said = set()
+    for number in range(60):
+        then, now = rng.normal(size=(800, 8)), rng.normal(size=(int(rng.integers(100, 900)), 8))
+        for rows in (then, now):
+            rows[:, 4] = rows[:, 0] + rows[:, 4] * (0.3 if rows is then or number % 4 else 30)
+            rows[:, 1::4], rows[:, 2::4], rows[:, 3::4] = (
+                rows[:, 1::4].round(),
+                rows[:, 2::4] > 0,
+                rows[:, 3::4].round(),
+            )
+            rows[rng.random(rows.shape) < 0.02 * (number % 3)] = np.nan
+        now[:, number % 8] += number % 5 * 0.2
+        kept = references.prepare(then, described, predictions=rng.uniform(size=800), prediction_kind="numeric")
+        importance = np.where(np.arange(8) == number % 8, 0.001, 1.0) if number % 2 else None
+        outputs = rng.uniform(size=len(now))
+        report = verdict.judge(kept, now, outputs, importance=importance)
+        brief = verdict.brief(kept, now, outputs, importance=importance)
+        assert (brief.verdict, brief.score, brief.sentence) == (report.verdict, report.score, report.sentence)
+        said.add(report.verdict)
+    assert said == {"stable", "drift", "harmless"}

@@ -49,34 +49,44 @@ def statistic(reference_counts: Ints, window_counts: Ints, variance: Floats) -> 
     return value, np.maximum(used.sum(axis=-1) - 1, 0)
 
 
-def thin_cells(reference_counts: Ints, window_counts: Ints, tau: Floats) -> Bools:
-    """Mark used cells that expect fewer than `MIN_EXPECTED` effective rows in the window, shape (c, k)."""
-    return _used(reference_counts, window_counts) & (_expected(reference_counts, window_counts, tau) < MIN_EXPECTED)
+def thin_cells(reference_counts: Ints, window_counts: Ints, tau: Floats) -> tuple[Bools, Bools]:
+    """Mark the cells that are too thinly filled for the chi-square law, and those to count as one.
 
-
-def merged(reference_counts: Ints, window_counts: Ints, tau: Floats) -> tuple[Ints, Ints]:
-    """Put the thin cells of each column into one; if that is still thin, with the next smallest.
+    Parameters
+    ----------
+    reference_counts, window_counts : (c, k) int64
+        Rows per cell.
+    tau : (c,) float64
+        Rows that count as one.
 
     Returns
     -------
-    reference_counts, window_counts : (c, k + 1) int64
-        Merged cells are 0, their sum stands in the last.
+    thin : (c, k) bool
+        Used cells that expect fewer than `MIN_EXPECTED` effective rows in the window.
+    together : (c, k) bool
+        These, and if they are still thin together, the next smallest too.
 
     Examples
     --------
-    >>> reference = np.array([[500, 490, 6, 4]])
-    >>> merged(reference, reference // 2, np.ones(1))[0].tolist()
-    [[500, 490, 0, 0, 10]]
+    >>> reference = np.array([[500, 490, 6, 2]])
+    >>> thin, together = thin_cells(reference, reference // 2, np.ones(1))
+    >>> thin.tolist(), together.tolist()
+    ([[False, False, True, True]], [[False, True, True, True]])
     """
-    expected = _expected(reference_counts, window_counts, tau)
-    thin = thin_cells(reference_counts, window_counts, tau)
-    together = (expected * thin).sum(axis=1)
-    short = (together > 0) & (together < MIN_EXPECTED)
-    others = np.where(thin | ~_used(reference_counts, window_counts), np.inf, expected)
+    both = reference_counts + window_counts
+    used = both > 0
+    share = window_counts.sum(axis=1) / np.maximum(both.sum(axis=1), 1)
+    expected = both * (share / tau)[:, None]
+    thin: Bools = used & (expected < MIN_EXPECTED)
+    sum_of_thin = (expected * thin).sum(axis=1)
+    short = (sum_of_thin > 0) & (sum_of_thin < MIN_EXPECTED)
+    if not short.any():
+        return thin, thin
+    others = np.where(thin | ~used, np.inf, expected)
     rows = np.flatnonzero(short & np.isfinite(others.min(axis=1)))
-    group = thin.copy()
-    group[rows, others[rows].argmin(axis=1)] = True
-    return _pool(reference_counts, group), _pool(window_counts, group)
+    together = thin.copy()
+    together[rows, others[rows].argmin(axis=1)] = True
+    return thin, together
 
 
 def rare_chance(reference_count: Ints, window_count: Ints, tau: Floats, share: float) -> Floats:
@@ -134,8 +144,8 @@ def chi_square(comparison: Comparison) -> Outcome:
     doi:10.2307/3001616
     """
     reference, window, tau = comparison.reference_counts, comparison.window_counts, comparison.tau
-    thin = thin_cells(reference, window, tau)
-    value, freedom = statistic(*merged(reference, window, tau), comparison.variance)
+    thin, group = thin_cells(reference, window, tau)
+    value, freedom = statistic(_pool(reference, group), _pool(window, group), comparison.variance)
     tail = np.where(freedom > 0, special.chdtrc(np.maximum(freedom, 1), value), 1.0)
     share = comparison.n_window / (comparison.n_window + comparison.n_reference)
     rare = rare_chance((reference * thin).sum(axis=1), (window * thin).sum(axis=1), tau, share)
@@ -143,19 +153,8 @@ def chi_square(comparison: Comparison) -> Outcome:
     return Outcome(statistic=value, p_value=p, details={"freedom": freedom.astype(np.float64)})
 
 
-def _used(reference_counts: Ints, window_counts: Ints) -> Bools:
-    used: Bools = (reference_counts + window_counts) > 0
-    return used
-
-
-def _expected(reference_counts: Ints, window_counts: Ints, tau: Floats) -> Floats:
-    both = reference_counts + window_counts
-    share = window_counts.sum(axis=1) / np.maximum(both.sum(axis=1), 1)
-    expected: Floats = both * (share / tau)[:, None]
-    return expected
-
-
 def _pool(counts: Ints, group: Bools) -> Ints:
+    """Move the cells of the group into one behind the last, shape (c, k + 1)."""
     kept = np.where(group, 0, counts)
     pooled: Ints = np.concatenate([kept, (counts * group).sum(axis=1, keepdims=True)], axis=1)
     return pooled

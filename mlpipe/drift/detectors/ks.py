@@ -44,8 +44,9 @@ def distance(below: Ranks, upto: Ranks, reference_present: Ints, window_present:
     step = np.arange(below.shape[1])
     inside = step < window_present[:, None]
     m, n = np.maximum(reference_present, 1)[:, None], np.maximum(window_present, 1)[:, None]
-    ahead = (step + 1) / n - np.sort(upto, axis=1) / m
-    behind = np.sort(below, axis=1) / m - step / n
+    above = np.sort(upto, axis=1) / m
+    under = above if np.array_equal(below, upto) else np.sort(below, axis=1) / m
+    ahead, behind = (step + 1) / n - above, under - step / n
     gap: Floats = np.where(inside, np.maximum(ahead, behind), 0.0).max(axis=1, initial=0.0)
     return np.where(reference_present > 0, gap, 0.0)
 

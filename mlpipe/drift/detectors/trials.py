@@ -32,7 +32,7 @@ class Trials:
     at : (t,) int64
         Row of that comparison.
     outcomes : mapping of str to Outcome
-        Of every detector of columns with a score or evidence, t figures each.
+        Of the detectors of columns that decide, t figures each.
     p_adjusted : (t,) float64
         Holm's, over all trials.
     """
@@ -48,7 +48,7 @@ class Trials:
 def run(
     comparisons: Sequence[Comparison], columns: Sequence[Ints], detectors: Registry, *, deciding: Collection[str]
 ) -> Trials:
-    """Run every detector of columns with a score or evidence once per window size.
+    """Run the detectors of columns that decide, score or evidence, once per window size.
 
     Parameters
     ----------
@@ -64,9 +64,10 @@ def run(
     outcomes = {
         name: _joined([read(detector, comparison) for comparison in comparisons])
         for name, detector in detectors.items()
-        if detector.role != "description" and detector.scope == "column"
+        if detector.scope == "column"
+        and (detector.role == "score" or (detector.role == "evidence" and name in deciding))
     }
-    evidence = [outcomes[name] for name in outcomes if name in deciding and detectors[name].role == "evidence"]
+    evidence = [outcome for name, outcome in outcomes.items() if detectors[name].role == "evidence"]
     n_trials = sum(len(index) for index in columns)
     lengths = [len(index) for index in columns]
     return Trials(
@@ -143,37 +144,33 @@ def loudest(trials: Trials, *, alpha: float, n_columns: int) -> Ints:
 def described(trials: Trials, chosen: Ints, detectors: Registry) -> list[dict[str, float]]:
     """Return the figures of every detector of columns but the score for each chosen trial.
 
-    Keys are ``detector`` for its statistic, ``detector.p`` and ``detector.figure``.
+    Those that did not decide are run now, on the chosen trials alone. Keys are ``detector`` for its statistic,
+    ``detector.p`` and ``detector.figure``.
     """
     figures = [_evidence(trials, trial, detectors) for trial in chosen.tolist()]
+    others = [one for name, one in detectors.items() if one.scope == "column" and name not in trials.outcomes]
     for window in np.unique(trials.window[chosen]):
         members = np.flatnonzero(trials.window[chosen] == window)
         comparison = trials.comparisons[window].take(trials.at[chosen[members]])
-        for key, found in _descriptions(comparison, detectors).items():
-            for member, figure in zip(members, found.tolist(), strict=True):
-                figures[member][key] = figure
+        for detector in others:
+            for key, found in _figures(detector.name, read(detector, comparison)).items():
+                for member, figure in zip(members, found.tolist(), strict=True):
+                    figures[member][key] = figure
     return figures
 
 
 def _evidence(trials: Trials, trial: int, detectors: Registry) -> dict[str, float]:
-    figures: dict[str, float] = {}
-    for name, outcome in trials.outcomes.items():
-        if detectors[name].role == "evidence":
-            figures[name] = float(outcome.statistic[trial])
-            figures |= {} if outcome.p_value is None else {f"{name}.p": float(outcome.p_value[trial])}
-            figures |= {f"{name}.{key}": float(figure[trial]) for key, figure in outcome.details.items()}
-    return figures
+    return {
+        key: float(found[trial])
+        for name, outcome in trials.outcomes.items()
+        if detectors[name].role == "evidence"
+        for key, found in _figures(name, outcome).items()
+    }
 
 
-def _descriptions(comparison: Comparison, detectors: Registry) -> dict[str, Floats]:
-    figures: dict[str, Floats] = {}
-    for name, detector in detectors.items():
-        if detector.role == "description" and detector.scope == "column":
-            outcome = read(detector, comparison)
-            figures[name] = outcome.statistic
-            figures |= {} if outcome.p_value is None else {f"{name}.p": outcome.p_value}
-            figures |= {f"{name}.{key}": figure for key, figure in outcome.details.items()}
-    return figures
+def _figures(name: str, outcome: Outcome) -> dict[str, Floats]:
+    chance = {} if outcome.p_value is None else {f"{name}.p": outcome.p_value}
+    return {name: outcome.statistic} | chance | {f"{name}.{key}": found for key, found in outcome.details.items()}
 
 
 def _spread(figure: Floats, index: Ints, width: int) -> Floats:
