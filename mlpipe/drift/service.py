@@ -217,8 +217,13 @@ def _act(connection: db.Connection, report: reports.Report, report_id: int, vers
         f"Drift: {report.sentence}",
         trigger="drift",
         because=f"the traffic has moved: {report.sentence}",
-        evidence=evidence | {"incident": incident},
+        evidence=evidence | {"incident": incident} | _began(report),
     )
+
+
+def _began(report: reports.Report) -> dict[str, int]:
+    """Return when the drift began, for a retraining on the rows since then; nothing where that is not known."""
+    return {} if report.since is None else {"since": report.since.at}
 
 
 def as_json(row: Any) -> dict[str, Any]:
