@@ -76,7 +76,7 @@ def keep(connection: db.Connection, seen: Finding | None, report: int, said: dic
     that labels have shown. An estimate without one closes no incident but an estimate's.
     """
     if seen is None:
-        return said | {"estimated": None}
+        return said
     said = said | {"estimated": asdict(seen.found)}
     by_estimate = quality.estimated_upto(connection) > 0
     if incidents.open_id(connection, quality.INCIDENT) is not None and not by_estimate:

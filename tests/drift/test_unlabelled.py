@@ -67,13 +67,13 @@ def test_an_estimate_of_rows_like_before_says_nothing(trusted: FlaskClient, rng:
 def test_where_labels_are_here_they_speak_alone(trusted: FlaskClient, rng: np.random.Generator) -> None:
     tell(trusted, *ask(trusted, 400, rng, hard=True))
     said = check(trusted)
-    assert said["estimated"] is None
+    assert "estimated" not in said
     assert said["verdict"] in {"ok", "drop"}
 
 
 def test_an_estimate_that_was_not_checked_asks_for_nothing(served: FlaskClient, rng: np.random.Generator) -> None:
     ask(served, 400, rng, hard=True)
-    assert check(served)["estimated"] is None
+    assert "estimated" not in check(served)
     assert incidents(served) == []
 
 
