@@ -31,10 +31,21 @@ BADGES: dict[str, tuple[str, str]] = {
     "unfreeze": ("ok", "person"),
     "accept": ("info", "person"),
     "failure": ("bad", "bad"),
+    "skip": ("", "hold"),
+    "probation": ("info", "wait"),
+    "route": ("info", "run"),
+    "learning": ("info", "up"),
+    "alias": ("", "person"),
+    "note": ("", "person"),
+    "cancel": ("", "person"),
+    "prune": ("", "quiet"),
     "schema": ("", "person"),
     "mlflow": ("ok", "up"),
 }
 """Kind of a decision -> colour and shape of its badge; any other kind is quiet."""
+
+NAMES = {"mlflow": "MLflow", "skip": "Held up"}
+"""Kinds that their own name does not say well."""
 
 
 def number(value: float) -> str:
@@ -253,9 +264,11 @@ def kind_name(kind: str) -> str:
 
     Examples
     --------
-    >>> kind_name("labels_late")
-    'Labels late'
+    >>> kind_name("labels_late"), kind_name("mlflow"), kind_name("skip")
+    ('Labels late', 'MLflow', 'Held up')
     """
+    if kind in NAMES:
+        return NAMES[kind]
     return kind.replace("_", " ").replace(".", " ").capitalize()
 
 

@@ -78,6 +78,8 @@ def history(connection: db.Connection, since: int, until: int) -> History:
 
 
 def _cause(evidence: dict[str, Any]) -> replay.Cause | None:
+    if evidence.get("basis") == "estimate":
+        return None  # a replay makes no estimates: their retrainings are open when they were
     return next(((name, evidence[name]) for name in CAUSES if evidence.get(name) is not None), None)
 
 

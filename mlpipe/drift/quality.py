@@ -49,6 +49,8 @@ class Known:
     estimator : Estimator or None
     why : str
         Why there is none.
+    expected : Baseline or None
+        Of the errors that the estimator expects of its reference.
     """
 
     version: int
@@ -56,6 +58,7 @@ class Known:
     baselines: tuple[drop.Baseline, ...]
     estimator: estimate.Estimator | None
     why: str
+    expected: drop.Baseline | None = None
 
     @property
     def reference(self) -> drop.Baseline | None:
@@ -183,11 +186,14 @@ def _known(row: versions.Version, arrays: Mapping[str, NDArray[Any]] | None, *, 
     if task == "regression":
         measured = drop.measure(np.abs(scores - y), "reference")
         estimator: estimate.Estimator = estimate.model_errors(arrays["X"], scores, y)
+        expected = estimator.expect(scores, arrays["X"])
     else:
-        measured = drop.measure((classes[scores.argmax(axis=1)] != y).astype(float), "reference")
+        answers = classes[scores.argmax(axis=1)]
+        measured = drop.measure((answers != y).astype(float), "reference")
         estimator = estimate.calibrate(scores, y, classes)
+        expected = 1 - estimator.expect(answers, scores)
     alike = tuple(replace(baseline, tau=measured.tau) for baseline in baselines)
-    return Known(row.version, task, (measured, *alike), estimator, "")
+    return Known(row.version, task, (measured, *alike), estimator, "", drop.measure(expected, "reference"))
 
 
 def _holdout(metrics: dict[str, Any], task: drop.Task) -> drop.Baseline | None:
@@ -305,22 +311,23 @@ def keep(connection: db.Connection, found: Finding) -> dict[str, Any]:
     }
     check = store.add_quality(connection, values)
     if check is not None:
-        _act(connection, values, check)
+        _act(connection, values, check, upto=tested.rows[-1].prediction_id)
         logger.info("quality %s: %s", values["verdict"], tested.sentence)
     return as_json(store.latest_quality(connection, version))
 
 
-def _act(connection: db.Connection, values: dict[str, Any], check: int) -> None:
+def _act(connection: db.Connection, values: dict[str, Any], check: int, *, upto: int) -> None:
     """Open, update or close the incident, tell the ledger, and ask for a retraining."""
     version, sentence = values["model_version"], values["sentence"]
-    evidence = {"quality_check": check, "model_version": version}
+    evidence = {"quality_check": check, "model_version": version, "basis": "labels"}
     fell = values["verdict"] == "drop"
     if fell:
         incidents.open_or_update(connection, INCIDENT, sentence, evidence)
     ids = {"model_version": version, "incident_id": incidents.open_id(connection, INCIDENT)}
     ledger.record(connection, f"quality_{values['verdict']}", sentence, evidence=evidence, **ids)
     if not fell:
-        incidents.resolve(connection, INCIDENT, sentence)
+        if upto >= estimated_upto(connection):
+            incidents.resolve(connection, INCIDENT, sentence)
         return
     asking.ask(
         connection,
@@ -329,6 +336,14 @@ def _act(connection: db.Connection, values: dict[str, Any], check: int) -> None:
         because=f"the answers have become worse: {sentence}",
         evidence=evidence | {"incident": ids["incident_id"]},
     )
+
+
+def estimated_upto(connection: db.Connection) -> int:
+    """Return the newest prediction that the open incident is an estimate of: older labels cannot refute it; else 0."""
+    open_one = next((row for row in incidents.open_ones(connection) if row.kind == INCIDENT), None)
+    if open_one is None or open_one.evidence.get("basis") != "estimate":
+        return 0
+    return int(open_one.evidence["last_prediction"])
 
 
 def waiting(sentence: str, last: Any = None) -> dict[str, Any]:

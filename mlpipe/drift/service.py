@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpipe import clock, db, errors
-from mlpipe.drift import judging, quality, splitting, store
+from mlpipe.drift import judging, quality, splitting, store, unlabelled
 from mlpipe.drift import report as reports
 from mlpipe.features import store as features
 from mlpipe.incidents import store as incidents
@@ -112,7 +112,10 @@ class Monitor:
             importance=basis.importance,
         )
         seen_report = last.id if last else None
-        return _store(report, (parts, watched), window, last=(active.version, seen_report), job=(job_id, holder))
+        foreseen = unlabelled.look(self.quality, active.version, window, settings)
+        return _store(
+            report, (parts, watched, foreseen), window, last=(active.version, seen_report), job=(job_id, holder)
+        )
 
     def _wait(
         self, sentence: str, job_id: int | None, holder: str, looked: dict[str, int] | None = None
@@ -143,14 +146,14 @@ class Monitor:
 
 def _store(
     report: reports.Report,
-    beside: tuple[dict[str, Any] | None, quality.Finding | dict[str, Any]],
+    beside: tuple[dict[str, Any] | None, quality.Finding | dict[str, Any], unlabelled.Finding | None],
     window: predictions.Window,
     *,
     last: tuple[int, int | None],
     job: tuple[int | None, str],
 ) -> dict[str, Any]:
     """Store a report of a version, unless another came after the `last` one that the check knew of."""
-    parts, watched = beside
+    parts, watched, foreseen = beside
     (version, known), (job_id, holder) = last, job
     values = {
         "model_version": version,
@@ -179,7 +182,7 @@ def _store(
             _act(connection, report, report_id, version, job_id)
         said = quality.keep(connection, watched) if isinstance(watched, quality.Finding) else watched
         if report_id is not None:
-            store.attach_quality(connection, report_id, said)
+            store.attach_quality(connection, report_id, unlabelled.keep(connection, foreseen, report_id, said))
         stored = store.latest(connection, model_version=version)
     logger.info("%s: %s", report.verdict, report.sentence)
     return as_json(stored)
@@ -217,8 +220,13 @@ def _act(connection: db.Connection, report: reports.Report, report_id: int, vers
         f"Drift: {report.sentence}",
         trigger="drift",
         because=f"the traffic has moved: {report.sentence}",
-        evidence=evidence | {"incident": incident},
+        evidence=evidence | {"incident": incident} | _began(report),
     )
+
+
+def _began(report: reports.Report) -> dict[str, int]:
+    """Return when the drift began, for a retraining on the rows since then; nothing where that is not known."""
+    return {} if report.since is None else {"since": report.since.at}
 
 
 def as_json(row: Any) -> dict[str, Any]:

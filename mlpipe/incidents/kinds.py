@@ -39,6 +39,7 @@ KINDS = {
     "answers_fail": Kind("The version that serves fails with requests"),
     "route_failed": Kind("A canary or shadow does not work", degrades=False),  # the champion answers everybody
     "rolled_back": Kind("A new version was rolled back", degrades=False),  # the version before serves
+    "rollback_held": Kind("A new version is worse, but what serves is frozen"),
     "checks_silent": Kind("Drift is not watched"),
     "predictions_silent": Kind("Predictions have stopped"),
     "labels_silent": Kind("Labels are late"),

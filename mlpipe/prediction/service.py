@@ -14,6 +14,7 @@ from mlpipe.jobs import store as jobs
 from mlpipe.prediction import routed, store
 from mlpipe.prediction.champion import Champion, Model
 from mlpipe.prediction.routing import Router
+from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
 from mlpipe.schema import matrix
 from mlpipe.schema.contract import Schema
@@ -65,8 +66,8 @@ def predict(
     ------
     errors.NoActiveModel
         No version serves yet; says what is missing.
-    errors.MalformedBody, errors.SchemaViolation, errors.TooManyRows
-        The body cannot be answered; nothing is logged.
+    errors.MalformedBody, errors.SchemaViolation, errors.TooManyRows, errors.NotFound
+        The body cannot be answered, or there is no such version or alias; nothing is logged.
     errors.StoreUnavailable
         The log cannot be written, so nothing is answered.
     """
@@ -74,7 +75,7 @@ def predict(
     asked = matrix.decode_predict(body, max_rows=settings.max_rows)
     model, route = champion.model, DEFAULT_ROUTE
     if asked.version is not None:
-        model, route = champion.version(asked.version), "asked"
+        model, route = champion.version(_number(asked.version, settings)), "asked"
     elif (canary := router.canary) is not None and canary.answers(asked.entity_id or entity_id or request_id):
         model, route = canary.model, routed.CANARY
     if model is None:
@@ -117,6 +118,14 @@ def _probabilities(model: Model, probabilities: Floats | None, every: bool) -> d
         classes = matrix.decode_label(model.classes, model.schema.target)
         return {"probabilities": probabilities.tolist(), "classes": classes}
     return {"probabilities": probabilities.max(axis=1).tolist()}
+
+
+def _number(asked: int | str, settings: Settings) -> int:
+    """Return the version that is asked for by number or alias; only an alias is looked up."""
+    if isinstance(asked, int):
+        return asked
+    with db.reading() as connection:
+        return registry.resolve(connection, asked, settings.deploy)
 
 
 def _no_model(champion: Champion, settings: Settings) -> errors.MlpipeError:

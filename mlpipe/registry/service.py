@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,13 @@ from typing import Any
 from mlpipe import clock, db, errors
 from mlpipe.jobs import ledger
 from mlpipe.registry import artifacts, marks, proposals, pruning, rollout, serving, store
+from mlpipe.schema import sides
 
 deploy = rollout.deploy
 """The flip alone, inside the caller's transaction."""
 
 DERIVED = ("champion", "previous", "challenger")
 """Aliases that follow from what serves and what is proposed."""
-
-ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 
 
 def folder(models: Path, version: int) -> Path:
@@ -149,10 +147,11 @@ def resolve(connection: db.Connection, name: str, configured: str) -> int:
     errors.NotFound
         It stands for none.
     """
-    found = standing(connection, configured).aliases.get(name)
-    if found is None:
-        raise errors.NotFound(f"The alias {errors.quoted(name)} stands for no version. GET /models lists all.")
-    return found
+    known = standing(connection, configured).aliases
+    if name not in known:
+        told = ", ".join(f"{alias} ({version})" for alias, version in sorted(known.items())) or "none"
+        raise errors.NotFound(f"The alias {errors.quoted(name)} stands for no version. Known are {told}.")
+    return known[name]
 
 
 def set_alias(name: str, version: int, *, by: str) -> None:
@@ -198,7 +197,7 @@ def _check_name(name: str) -> None:
         raise errors.DeployConflict(
             f"The alias {name} follows from what serves; activate, roll back or propose instead, or choose another."
         )
-    if not ALIAS.fullmatch(name):
+    if not sides.ALIAS.fullmatch(name):
         raise errors.InvalidQuery(
             f"The alias {errors.quoted(name)} is none: a letter, then up to 63 letters, digits, '-', '_' or '.'."
         )

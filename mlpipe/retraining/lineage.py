@@ -159,10 +159,16 @@ def _again(row: versions.Version, read: features.Samples, smoke: fit.Floats) -> 
     if not len(read):
         return np.empty(0)
     task: fit.Task = "regression" if row.task == "regression" else "classification"
-    known = {field.name: row.parameters[field.name] for field in fields(fit.Parameters)}
-    model = fit.fit(read.X, read.y, task=task, parameters=fit.Parameters(**known))
+    model = fit.fit(read.X, read.y, task=task, parameters=_parameters(row))
     classes = np.asarray(row.parameters["classes"], dtype=np.float64)
     return fit.score(model, smoke, classes)
+
+
+def _parameters(row: versions.Version) -> fit.Parameters:
+    """Read how a version was trained; what is newer than the version has its default, as it had then."""
+    names = [field.name for field in fields(fit.Parameters) if field.name in row.parameters]
+    known = {name: row.parameters[name] for name in names}
+    return fit.Parameters(**known | {"categories": tuple(known.get("categories", ()))})
 
 
 def _sentence(row: versions.Version, n: int, data_equal: bool, difference: float | None, code_equal: bool) -> str:

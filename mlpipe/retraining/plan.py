@@ -75,7 +75,7 @@ def read(settings: Settings, evidence: Mapping[str, Any] | None = None) -> Plan:
     ----------
     settings : Settings
     evidence : mapping, optional
-        Of the job; ``since`` is when the drift began (microseconds since 1970).
+        Of the job; ``since``, its own or of one of its triggers, is when the drift began (microseconds since 1970).
 
     Raises
     ------
@@ -129,10 +129,16 @@ def _admitted(samples: features.Samples, settings: Settings, evidence: Mapping[s
     if settings.window_policy == "time":
         since = clock.now_us() - int(settings.window_age_s * clock.MICROSECONDS)
     elif settings.window_policy == "since_drift":
-        since = evidence.get("since")
+        since = _drift_began(evidence)
     policy = cast("windows.Policy", settings.window_policy)
     least = max(settings.min_labelled, settings.min_new_labels)
     return samples.take(windows.admitted(samples.event_times, policy, since=since, least=least))
+
+
+def _drift_began(evidence: Mapping[str, Any]) -> int | None:
+    """Return when the newest drift began that asks for a job: it may have joined one that something else asked for."""
+    known: list[int] = [one["since"] for one in evidence.get("triggers", ()) if "since" in one]
+    return known[-1] if known else evidence.get("since")
 
 
 def checked(plan: Plan, settings: Settings) -> Plan:

@@ -19,7 +19,7 @@ from mlpipe.jobs import ledger
 from mlpipe.prediction import routed, routing
 from mlpipe.prediction import store as log
 from mlpipe.prediction.champion import Champion, Model
-from mlpipe.registry import artifacts
+from mlpipe.registry import artifacts, proposals
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
 from mlpipe.retraining import comparing, probation, store
@@ -31,6 +31,8 @@ BY = "probation"
 """Who rolls back, and whose shadow the version before is."""
 
 INCIDENT = "rolled_back"
+HELD = "rollback_held"
+"""Incident of a version that would be rolled back, if what serves were not frozen."""
 
 LATE_US = 24 * 3600 * clock.MICROSECONDS
 """Age of a deployment from which no probation begins: a server that is updated does not try its old champion."""
@@ -101,13 +103,18 @@ class Watch:
             return
         verdict = probation.judge(self._evidence(found, new, old, failures), rows=self._settings.probation_rows)
         figures = {name: value for name, value in asdict(verdict).items() if name != "sentence"}
-        if verdict.decision == "roll_back":
+        is_news = (verdict.n_rows, verdict.n_labelled) != (found.figures.get("n_rows"), found.figures.get("n_labelled"))
+        if verdict.decision == "roll_back" and not self._frozen():
             _roll_back(found, verdict.sentence, figures)
         elif verdict.decision == "pass":
             _end(found, "passed", verdict.sentence, figures)
-        elif (verdict.n_rows, verdict.n_labelled) != (found.figures.get("n_rows"), found.figures.get("n_labelled")):
+        elif is_news:
             with db.transaction(durability="process") as connection:
-                store.note(connection, found.id, verdict.sentence, figures)
+                _note(connection, found, verdict, figures)
+
+    def _frozen(self) -> bool:
+        with db.reading() as connection:
+            return proposals.mode(connection, self._settings.deploy) == "freeze"
 
     def _evidence(self, found: store.Probation, new: Model, old: Model, failures: int) -> probation.Evidence:
         marks: dict[str, Any] = {"after": found.first_prediction}
@@ -217,8 +224,28 @@ def _end(found: store.Probation, state: str, why: str, figures: dict[str, Any]) 
     logger.info("%s", sentence)
 
 
+def _note(
+    connection: db.Connection, found: store.Probation, verdict: probation.Verdict, figures: dict[str, Any]
+) -> None:
+    """Write what a look saw that changes nothing; one that may not roll back, as that is frozen, tells people."""
+    if verdict.decision != "roll_back":
+        store.note(connection, found.id, verdict.sentence, figures)
+        incidents.resolve(connection, HELD, verdict.sentence)
+        return
+    version, rival = found.model_version, found.rival
+    sentence = (
+        f"Version {version} would be rolled back to version {rival}, but what serves is frozen, so it stays. "
+        f"{verdict.sentence} Unfreeze, or roll back by hand."
+    )
+    told = figures | {"version": version, "rival": rival, "probation": found.id}
+    store.note(connection, found.id, sentence, figures)
+    if incidents.open_or_update(connection, HELD, sentence, told):
+        ledger.record(connection, "probation", sentence, model_version=version, evidence=told)
+
+
 def _leave(connection: db.Connection, found: store.Probation, sentence: str, figures: dict[str, Any]) -> None:
     routed.stop(connection, found.rival, by=BY)
+    incidents.resolve(connection, HELD, sentence)
     told = figures | {"probation": found.id, "rival": found.rival}
     ledger.record(connection, "probation", sentence, model_version=found.model_version, evidence=told)
 

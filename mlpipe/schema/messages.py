@@ -61,14 +61,14 @@ class PredictBody:
     ----------
     table : Table
         The rows.
-    version : int or None
-        The model version that shall answer; None: the one that serves.
+    version : int, str or None
+        The model version that shall answer, or an alias of it; None: the one that serves.
     entity_id : str or None
         Whom the rows are about: a canary keeps to the same ones.
     """
 
     table: Table
-    version: int | None = None
+    version: int | str | None = None
     entity_id: str | None = None
 
 
@@ -111,12 +111,12 @@ def decode_predict(body: bytes, *, max_rows: int) -> PredictBody:
         return _decode_predict_slowly(body, max_rows=max_rows)
     if read.version is None and read.entity_id is None:
         return PredictBody(Table(rows=X))
-    return PredictBody(Table(rows=X), sides.positive(read.version, "version"), sides.entity_id(read.entity_id))
+    return PredictBody(Table(rows=X), sides.version(read.version), sides.entity_id(read.entity_id))
 
 
 def _decode_predict_slowly(body: bytes, *, max_rows: int) -> PredictBody:
     read = reading.members(reading.loads(body), _PREDICT)
-    version, entity = sides.positive(read.get("version"), "version"), sides.entity_id(read.get("entity_id"))
+    version, entity = sides.version(read.get("version")), sides.entity_id(read.get("entity_id"))
     if _form(read, "features", "records") == "records":
         table = Table(rows=rows.check_records(read["records"], max_rows=max_rows), form="records")
         return PredictBody(table, version, entity)

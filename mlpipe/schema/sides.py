@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from mlpipe import errors
 from mlpipe.schema import faults, numbers
 from mlpipe.schema.contract import LABEL, MAX_NAME
+
+ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
+"""How a version's own name may be written: a number is none, so that the two cannot be taken for each other."""
 
 _LABEL_TYPES: frozenset[type] = frozenset({bool, int, float, str, type(None)})
 
@@ -207,6 +211,24 @@ def as_list(values: object, member: str, n_rows: int) -> list[Any]:
         detail = f"{member} has {len(values):,} entries, the rows are {n_rows:,}; send one for each row."
         faults.refuse(f"/{member}", "wrong_length", detail)
     return values
+
+
+def version(value: object) -> int | str | None:
+    """Return the number or alias of a version, or None where there was none.
+
+    Raises
+    ------
+    errors.SchemaViolation
+        It is something else.
+
+    Examples
+    --------
+    >>> version(3), version("previous")
+    (3, 'previous')
+    """
+    if isinstance(value, str) and ALIAS.fullmatch(value):
+        return value
+    return positive(value, "version")
 
 
 def positive(value: object, member: str) -> int | None:

@@ -16,7 +16,7 @@ from tests.server import CHECKOUT
 
 def test_every_kind_that_mlpipe_opens_has_a_title() -> None:
     watched = {finding.kind for finding in silence.judge(silence.Facts(now=0, watching_since=0), Settings())}
-    routed = {routing.ANSWERS_FAIL, shadow.FAILED, probations.INCIDENT}
+    routed = {routing.ANSWERS_FAIL, shadow.FAILED, probations.INCIDENT, probations.HELD}
     learns = {learning.INCIDENT, learner.HELD}
     others = {service.INCIDENT, quality.INCIDENT, champion.INCIDENT, kinds.DEPLOY_FAILED, kinds.USELESS}
     assert watched | routed | learns | others == set(kinds.KINDS)

@@ -94,6 +94,19 @@ def test_a_version_can_be_asked_for(served: FlaskClient, trained_settings: Any, 
     assert routes == [["champion", "asked"]]
 
 
+def test_a_version_can_be_asked_for_by_an_alias(served: FlaskClient, trained_settings: Any, trained_app: Any) -> None:
+    trained.add_version(trained_settings, 2)
+    trained.activate(2)
+    trained.champion(trained_app).refresh()
+    assert served.put("/models/aliases/summer", json={"version": 1}).status_code == 200
+    found = [predict(served, [[1, 2, 3]], version=name).json["model_version"] for name in ("champion", "summer")]
+    assert found == [2, 1]
+    assert predict(served, [[1, 2, 3]], version="previous").json["model_version"] == 1
+    unknown = predict(served, [[1, 2, 3]], version="winter")
+    assert (unknown.status_code, unknown.json["code"]) == (404, "not_found")
+    assert unknown.json["detail"].endswith("Known are champion (2), previous (1), summer (1).")
+
+
 @pytest.mark.parametrize("version", [2, 10**9, 2**40, 2**63 - 1])
 def test_an_unknown_version_is_not_found(served: FlaskClient, version: int) -> None:
     answer = predict(served, [[1, 2, 3]], version=version)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,29 @@ def test_a_training_can_be_done_again_whatever_came_since(
     done = trained_app.test_cli_runner().invoke(args=["mlpipe", "reproduce", "2"])
     assert done.exit_code == 0
     assert "The 210 rows are those that version 2 was trained on. Its predictions are equal." in done.output
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"model_kind": "hist_gradient_boosting", "class_weight": "balanced"},
+        {"model_kind": "logistic", "window_policy": "weighted", "window_half_life": 50},
+        {"model_kind": "tests.retraining.own_models:tree", "search_s": 1.0},
+        {"model_kind": "forest", "window_policy": "auto"},
+    ],
+    ids=lambda how: how["model_kind"],
+)
+def test_every_kind_can_be_done_again_as_it_was_set_then(
+    client: FlaskClient, app: Flask, settings: Settings, rng: np.random.Generator, how: dict[str, Any]
+) -> None:
+    X, y = trained.rows(1800 if how.get("window_policy") == "auto" else 150, rng)
+    noisy = [1 - label if rng.random() < 0.2 else label for label in y]
+    assert client.post("/ingest/batch", json={"features": X, "labels": noisy}).status_code == 201
+    trained.train(app, replace(settings, **how))
+    trained.ingest(client, 50, rng)
+    told = lineage.reproduce(1, settings)
+    assert (told.data_equal, told.predictions_equal, told.largest_difference) == (True, True, 0.0)
+    assert client.get("/models/1").json["parameters"]["kind"] == how["model_kind"]
 
 
 def test_what_cannot_be_repeated_is_told_and_ends_with_code_1(

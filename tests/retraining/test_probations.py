@@ -102,6 +102,73 @@ def test_a_sabotaged_version_is_rolled_back_without_any_label(
     assert (found["state"], found["figures"]["because"], found["figures"]["n_labelled"]) == ("rolled_back", "jump", 0)
 
 
+def kinds() -> dict[str, Any]:
+    with db.reading() as connection:
+        return {row.kind: row for row in incidents.open_ones(connection)}
+
+
+@pytest.mark.parametrize("by", ["setting", "person"])
+def test_what_is_frozen_is_not_rolled_back_but_people_are_told(
+    served: FlaskClient, trained_app: Flask, trained_settings: Settings, rng: np.random.Generator, by: str
+) -> None:
+    trained.sabotage(trained_settings, 2)
+    deploy(trained_app, 2)
+    if by == "person":
+        assert served.post("/models/freeze", json={"reason": "Holidays."}).status_code == 200
+    made = watch(trained_app, trained_settings, deploy="freeze" if by == "setting" else "auto")
+    ask(served, rng, 100)
+    look(trained_app, made)
+    made.step()
+    assert (active(), state(served)) == (2, [(2, "open")])
+    held = kinds()["rollback_held"]
+    assert held.sentence.startswith("Version 2 would be rolled back to version 1, but what serves is frozen")
+    assert (held.evidence["because"], held.times) == ("quality", 1)
+    with db.reading() as connection:
+        said = ledger.entries(connection, limit=9, kind="probation")
+    assert [row.sentence == held.sentence for row in said] == [True, False]
+
+
+def test_a_held_rollback_is_made_up_for_when_what_serves_is_frozen_no_more(
+    served: FlaskClient, trained_app: Flask, trained_settings: Settings, rng: np.random.Generator
+) -> None:
+    trained.sabotage(trained_settings, 2)
+    deploy(trained_app, 2)
+    served.post("/models/freeze", json={})
+    made = watch(trained_app, trained_settings)
+    ask(served, rng, 100)
+    look(trained_app, made)
+    assert active() == 2
+    served.post("/models/unfreeze", json={})
+    made.step()
+    assert (active(), state(served)) == (1, [(2, "rolled_back")])
+    assert set(kinds()) == {"rolled_back"}
+
+
+def test_a_rollback_by_hand_ends_what_is_held(
+    served: FlaskClient, trained_app: Flask, trained_settings: Settings, rng: np.random.Generator
+) -> None:
+    trained.sabotage(trained_settings, 2)
+    deploy(trained_app, 2)
+    made = watch(trained_app, trained_settings, deploy="freeze")
+    ask(served, rng, 100)
+    look(trained_app, made)
+    trained.activate(1)
+    trained.champion(trained_app).refresh()
+    made.step()
+    assert (state(served)[-1], "rollback_held" in kinds()) == ((2, "ended"), False)
+
+
+def test_a_rollback_needs_no_approval_where_deploys_do(
+    served: FlaskClient, trained_app: Flask, trained_settings: Settings, rng: np.random.Generator
+) -> None:
+    trained.sabotage(trained_settings, 2)
+    deploy(trained_app, 2)
+    made = watch(trained_app, trained_settings, deploy="propose")
+    ask(served, rng, 100)
+    look(trained_app, made)
+    assert active() == 1
+
+
 def test_an_equal_version_passes(
     served: FlaskClient, trained_app: Flask, trained_settings: Settings, rng: np.random.Generator
 ) -> None:

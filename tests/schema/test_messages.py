@@ -157,6 +157,8 @@ def test_too_many_rows_are_refused(rows: list[Any]) -> None:
 def test_prediction_may_ask_for_a_version() -> None:
     assert predict(features=[[1]], version=3).version == 3
     assert predict(records=[{"a": 1}], version=None).version is None
+    assert predict(features=[[1]], version="previous").version == "previous"
+    assert predict(records=[{"a": 1}], version="my-model.1").version == "my-model.1"
 
 
 @pytest.mark.parametrize("version", [0, -1, 1.0, "1", True, 2**63, [1]])
