@@ -269,18 +269,19 @@ def _rolled(spec: dict[str, Any], window: dict[str, NDArray[Any]], wanted: fit.P
     X, y, holdout = window["X"], window["y"], window["holdout"]
     task: fit.Task = spec["task"]
     wanted = replace(wanted, kind=roll.KIND)
-    rolled = roll.roll(X, y, holdout=holdout, task=task, parameters=wanted, fresh=spec["champion"] is None)
+    n = roll.n_first(len(y), holdout)
+    rolled = roll.roll(X, y, first=n, task=task, parameters=wanted, fresh=spec["champion"] is None)
     classes = _classes(y, task)
     # nobody has answered the first rows; they are cross-fitted, and no reference for drift
     plain = replace(wanted, kind="forest")
-    first = fit.cross_scores(X[: rolled.first], y[: rolled.first], task=task, parameters=plain, classes=classes)
+    first = fit.cross_scores(X[:n], y[:n], task=task, parameters=plain, classes=classes)
     found: dict[str, Any] = {
         "classes": classes,
         "chosen": np.array(orjson.dumps(asdict(search.Choice(rows=0, parameters=wanted))).decode()),
-        "challenger_scores": rolled.scores[holdout[rolled.first :]],
+        "challenger_scores": rolled.scores[holdout[n:]],
         "challenger_classes": classes,
         "cross_scores": np.concatenate([first, rolled.scores]),
-        "honest_from": np.array(rolled.first),
+        "honest_from": np.array(n),
     }
     return _Made(kind=roll.KIND, model=rolled.model, rows=len(y), found=found, state=rolled.state)
 

@@ -12,7 +12,7 @@ from mlpipe.features import store as features
 from mlpipe.registry import artifacts
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
-from mlpipe.retraining import fit, provenance
+from mlpipe.retraining import fit, provenance, roll
 from mlpipe.schema import matrix
 from mlpipe.settings import Settings
 
@@ -159,9 +159,16 @@ def _again(row: versions.Version, read: features.Samples, smoke: fit.Floats) -> 
     if not len(read):
         return np.empty(0)
     task: fit.Task = "regression" if row.task == "regression" else "classification"
-    model = fit.fit(read.X, read.y, task=task, parameters=_parameters(row))
+    model = _trained(row, read, task)
     classes = np.asarray(row.parameters["classes"], dtype=np.float64)
     return fit.score(model, smoke, classes)
+
+
+def _trained(row: versions.Version, read: features.Samples, task: fit.Task) -> Any:
+    if row.kind != roll.KIND:
+        return fit.fit(read.X, read.y, task=task, parameters=_parameters(row))
+    first, fresh = row.parameters["first_rows"], row.parent is None
+    return roll.roll(read.X, read.y, first=first, task=task, parameters=_parameters(row), fresh=fresh).model
 
 
 def _parameters(row: versions.Version) -> fit.Parameters:

@@ -40,19 +40,14 @@ class Rolled:
         The state as a plain forest.
     scores : float64 (n - first, k) or (n - first,)
         What was answered for each row after the first ones, before it was learned.
-    first : int
-        Rows that the first trees were fitted on.
     """
 
     state: State
     model: Any
     scores: Floats
-    first: int
 
 
-def roll(
-    X: Floats, y: Floats, *, holdout: NDArray[np.bool_], task: fit.Task, parameters: fit.Parameters, fresh: bool
-) -> Rolled:
+def roll(X: Floats, y: Floats, *, first: int, task: fit.Task, parameters: fit.Parameters, fresh: bool) -> Rolled:
     """Fit the first trees on the oldest rows, then answer and learn the others in order.
 
     Parameters
@@ -60,8 +55,8 @@ def roll(
     X : float64 (n, d)
         Oldest first.
     y : float64 (n,)
-    holdout : bool (n,)
-        Rows that must be answered before they are learned.
+    first : int
+        Rows that the first trees are fitted on, from `n_first`.
     task : {"classification", "regression"}
     parameters : fit.Parameters
         Trees, depth and seed count; a rolling forest knows no weights.
@@ -74,19 +69,17 @@ def roll(
     >>> X = np.random.default_rng(0).normal(size=(600, 2))
     >>> y = (X[:, 0] > 0) * 1.0
     >>> wanted = fit.Parameters(n_estimators=20)
-    >>> late = np.arange(600) >= 500
-    >>> rolled = roll(X, y, holdout=late, task="classification", parameters=wanted, fresh=False)
-    >>> rolled.first, rolled.scores.shape, rolled.state.n_learned
-    (200, (400, 2), 400)
+    >>> rolled = roll(X, y, first=200, task="classification", parameters=wanted, fresh=False)
+    >>> rolled.scores.shape, rolled.state.n_learned
+    ((400, 2), 400)
     """
     classes = np.unique(y) if task == "classification" else np.empty(0)
     wanted = of_parameters(parameters, task)
-    first = n_first(len(y), holdout)
     state = learning.start(X[:first], y[:first], classes=classes, parameters=wanted)
     state, scores = prequential.run(state, X[first:], y[first:])
     if fresh:
         state = learning.start(X, y, classes=classes, parameters=wanted)
-    return Rolled(state=state, model=publish.collapse(state), scores=scores, first=first)
+    return Rolled(state=state, model=publish.collapse(state), scores=scores)
 
 
 def n_first(n: int, holdout: NDArray[np.bool_]) -> int:

@@ -198,7 +198,9 @@ def _fit(
         metrics=evaluate.metrics(y, scores["challenger_scores"], scores["challenger_classes"]),
         verdict=asdict(verdict) if verdict else {},
         why=" ".join(filter(None, [str(scores.get("note", "")), why, *planned.stated])),
-        parameters=chosen["parameters"] | {"window": settings.window_policy, "tried": chosen.get("tried", [])},
+        parameters=chosen["parameters"]
+        | {"window": settings.window_policy, "tried": chosen.get("tried", [])}
+        | ({"first_rows": int(scores["honest_from"])} if "honest_from" in scores else {}),
     )
     return planned, result
 
