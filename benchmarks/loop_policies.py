@@ -1,4 +1,4 @@
-"""What each part of the loop is worth: triggers, gate, doubt of labels, windows and back-off on real streams, in process.
+"""What each part of the loop is worth on real streams, in process: triggers, gate, doubt of labels, windows, pauses.
 
 The first 2,000 rows train. Then rows are answered in portions of 100 whose labels come when they are answered; a check
 of drift and of quality follows each portion. Checks, plan, fits, verdict and pauses are mlpipe's own files; what is
@@ -67,6 +67,8 @@ POLICIES = {
     "newest10000": of(window_policy="newest"),
     "newest2000": of(window_policy="newest", training_window=2000),
     "newest3000": of(window_policy="newest", training_window=3000),
+    "2000-old1000": of(window_policy="newest", training_window=2000, max_age_rows=1000),
+    "auto-old1000": of(window_policy="auto", max_age_rows=1000),
     "weighted": of(window_policy="weighted"),
     "auto": of(window_policy="auto"),
     "auto-drift": of("drift", window_policy="auto"),
@@ -175,11 +177,12 @@ class Run:
         wrong = ((self.share[serving.trained : stop] > 0.5) != self.y[serving.trained : stop]) * 1.0
         rule = drop.Rule("classification")
         baseline = drop.choose(serving.baselines, wrong[: drop.LARGEST], rule)
-        if "quality" in asks and baseline is not None and baseline.source != "first_labelled":
-            if drop.worst(drop.compare(wrong[-drop.LARGEST :], baseline, rule)) is not None:
+        known = baseline is not None and baseline.source != "first_labelled"
+        if baseline is not None and known and "quality" in asks:
+            fallen = drop.worst(drop.compare(wrong[-drop.LARGEST :], baseline, rule))
+            if fallen is not None:
                 self._ask("quality")
-        tried = self.tries[-1][1] if self.tries else 0
-        if "age" in asks and stop - max(serving.trained, tried) >= self.settings.max_age_labels:
+        if "age" in asks and stop - serving.trained >= self.settings.max_age_labels:
             self._ask("age")
 
     def _drift(self, drifts: bool, stop: int) -> None:
@@ -250,7 +253,7 @@ class Run:
         assert found is not None
         later = self._later(stop, whole)
         kept = evaluate.losses(planned.samples.y[planned.holdout], scores["champion_scores"], CLASSES)
-        why = " ".join(found.broken) if found.decision == "reject" and found.broken else ""
+        why = found.sentence if found.decision == "reject" else ""
         decision = found.decision if self.policy.gated else "promote"
         self.outcomes.append(
             Outcome(stop, trigger, decision, why, found.gain, found.low, float(kept.mean()), window, later)
@@ -303,9 +306,7 @@ class Run:
         planned = self._plan(N_FIRST, None)
         X, y = planned.samples.X, planned.samples.y
         whole = fit.fit(X, y, task="classification", parameters=fit.Parameters())
-        trial = fit.fit(
-            X[~planned.holdout], y[~planned.holdout], task="classification", parameters=fit.Parameters()
-        )
+        trial = fit.fit(X[~planned.holdout], y[~planned.holdout], task="classification", parameters=fit.Parameters())
         scores = {
             "cross_scores": _cross(X, y, fit.Parameters()),
             "challenger_scores": fit.score(trial, X[planned.holdout], CLASSES),
@@ -329,7 +330,10 @@ class Run:
 
 def _cross(X: Floats, y: Floats, parameters: fit.Parameters) -> Floats:
     return fit.cross_scores(
-        X, y, task="classification", parameters=replace(parameters, n_estimators=min(CROSS_TREES, parameters.n_estimators))
+        X,
+        y,
+        task="classification",
+        parameters=replace(parameters, n_estimators=min(CROSS_TREES, parameters.n_estimators)),
     )
 
 
@@ -357,12 +361,19 @@ WORDS = {
     "refit on all rows": "refit",
     "one value in all": "stuck",
     "exact copies": "copies",
+    "the challenger is worse": "worse",
 }
 
 
 def reason(outcome: Outcome) -> str:
     found = [word for text, word in WORDS.items() if text in outcome.why]
-    return "+".join(found) or "worse"
+    return "+".join(found) or outcome.decision
+
+
+def _refused(word: str, those: list[Outcome]) -> str:
+    later = [one.later for one in those if not np.isnan(one.later)]
+    mean = f"{np.mean(later):+.1f}" if later else "-"
+    return f"{word} {len(those)} (better later {sum(points > 0 for points in later)}, mean {mean})"
 
 
 def report(name: str, run: Run, cpu_s: float) -> str:
@@ -370,10 +381,9 @@ def report(name: str, run: Run, cpu_s: float) -> str:
     sure = np.clip(np.where(truth, run.share[N_FIRST:], 1 - run.share[N_FIRST:]), 1e-6, 1)
     decided = Counter(one.decision for one in run.outcomes)
     refused = [one for one in run.outcomes if one.decision != "promote"]
-    told = []
-    for word in sorted({reason(one) for one in refused}):
-        later = [one.later for one in refused if reason(one) == word]
-        told.append(f"{word} {len(later)} (better later {sum(x > 0 for x in later)}, mean {np.nanmean([*later, np.nan] if later else [np.nan]) if later and not np.isnan(later).all() else np.nan:+.1f})")
+    told = [
+        _refused(word, [one for one in refused if reason(one) == word]) for word in sorted(set(map(reason, refused)))
+    ]
     by = Counter(one.trigger for one in run.outcomes)
     windows = Counter(one.window for one in run.outcomes)
     return (

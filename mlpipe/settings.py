@@ -215,7 +215,12 @@ class Settings:
         high=0.5,
     )
     holdout_max: int = _setting(
-        1000, "Most rows of the holdout: the newest rows are the ones that matter.", unit="rows", low=20, high=1_000_000
+        500,
+        "Most rows of the holdout. With 500 a model 5 points worse is told from its equal; more of them keep what is "
+        "newest from the challenger.",
+        unit="rows",
+        low=20,
+        high=1_000_000,
     )
     window_policy: str = _setting(
         "newest",
