@@ -65,7 +65,7 @@ def due(age: Age, settings: Settings) -> tuple[Due, ...]:
 
     Examples
     --------
-    >>> age = Age(now=10, version=3, since=0, n_new=2000)
+    >>> age = Age(now=10, version=3, since=0, n_new=1000)
     >>> [one.trigger for one in due(age, Settings(window_size=1000))]
     ['age']
     """

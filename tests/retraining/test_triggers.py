@@ -31,11 +31,11 @@ def useless(n: int, *, last: int = 0) -> list[Try]:
 # When to train --------------------------------------------------------------------------------------------------
 
 
-def test_a_model_is_old_after_two_windows_of_labels_by_default() -> None:
-    assert names(age(n_new=1999)) == []
-    assert names(age(n_new=2000)) == ["age"]
+def test_a_model_is_old_after_one_window_of_labels_by_default() -> None:
+    assert names(age(n_new=999)) == []
+    assert names(age(n_new=1000)) == ["age"]
     assert names(age(n_new=300), max_age_rows=300) == ["age"]
-    assert names(age(n_new=100), window_size=50) == ["age"]
+    assert names(age(n_new=50), window_size=50) == ["age"]
 
 
 def test_time_ages_a_model_where_somebody_says_so() -> None:
@@ -51,8 +51,8 @@ def test_labels_and_the_calendar_are_off_by_default() -> None:
 
 
 def test_a_trigger_says_what_it_rests_on() -> None:
-    (one,) = triggers.due(age(n_new=2000), Settings())
-    assert "2,000 labelled rows have come since version 1" in one.sentence
+    (one,) = triggers.due(age(n_new=1000), Settings())
+    assert "1,000 labelled rows have come since version 1" in one.sentence
 
 
 @pytest.mark.parametrize("text", ["0 3 * *", "61 3 * * *", "0 3 * * 1", "often", "0 3 * * noday"])
