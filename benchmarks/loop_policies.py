@@ -60,6 +60,7 @@ def of(asks: str = "drift quality age", *, pace_s: float | None = None, gated: b
 
 
 POLICIES = {
+    "2000-old2000": of(window_policy="newest", training_window=2000, max_age_rows=2000),
     "schedule": Policy(every=1000, settings=Settings(training_window=2000, window_policy="newest")),
     "drift": of("drift", window_policy="newest"),
     "quality": of("quality", window_policy="newest"),
@@ -67,8 +68,6 @@ POLICIES = {
     "newest10000": of(window_policy="newest"),
     "newest2000": of(window_policy="newest", training_window=2000),
     "newest3000": of(window_policy="newest", training_window=3000),
-    "2000-old1000": of(window_policy="newest", training_window=2000, max_age_rows=1000),
-    "auto-old1000": of(window_policy="auto", max_age_rows=1000),
     "weighted": of(window_policy="weighted"),
     "auto": of(window_policy="auto"),
     "auto-drift": of("drift", window_policy="auto"),
@@ -182,7 +181,8 @@ class Run:
             fallen = drop.worst(drop.compare(wrong[-drop.LARGEST :], baseline, rule))
             if fallen is not None:
                 self._ask("quality")
-        if "age" in asks and stop - serving.trained >= self.settings.max_age_labels:
+        tried = self.tries[-1][1] if self.tries else 0
+        if "age" in asks and stop - max(serving.trained, tried) >= self.settings.max_age_labels:
             self._ask("age")
 
     def _drift(self, drifts: bool, stop: int) -> None:
