@@ -92,8 +92,9 @@ class Loop:
     def _plan(self, settings: Settings) -> plan.Plan:
         n = len(self.y)
         ids = np.column_stack([np.arange(n), np.zeros(n, dtype=np.int64)])
-        samples = Samples(X=self.X, y=self.y, ids=ids, label_ids=np.zeros(n, dtype=np.int64), event_times=np.arange(n))
-        version = _version(self.last - 1)
+        none = np.zeros(n, dtype=np.int64)
+        samples = Samples(X=self.X, y=self.y, ids=ids, label_ids=none, counted=none, event_times=np.arange(n))
+        version = champion_of(self.last - 1)
         return plan.Plan(
             schema=SCHEMA,
             samples=samples,
@@ -126,7 +127,7 @@ def train(X: Floats, y: Floats) -> Any:
     return fit.fit(X, y, task="classification", parameters=PARAMETERS)
 
 
-def _version(last_batch: int) -> Version:
+def champion_of(last_batch: int) -> Version:
     return Version(
         version=1,
         created_at=0,

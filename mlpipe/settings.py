@@ -150,7 +150,8 @@ class Settings:
     max_age_rows: int = _setting(
         0,
         "New labelled rows after which a model is retrained because of its age; 0 means 2 x window_size. A plain "
-        "schedule beats drift alone (78.2 % against 74.3 % on elec2), so there is always one.",
+        "schedule beats drift alone (78.2 % against 74.3 % on elec2), so there is always one. Half as much made "
+        "forests of 2,000 rows 0.8 points better there, for half as much work again. Rolling forests are never old.",
         unit="rows",
         low=0,
         high=10_000_000,
@@ -215,7 +216,12 @@ class Settings:
         high=0.5,
     )
     holdout_max: int = _setting(
-        1000, "Most rows of the holdout: the newest rows are the ones that matter.", unit="rows", low=20, high=1_000_000
+        500,
+        "Most rows of the holdout. With 500 a model 5 points worse is told from its equal; more of them keep what is "
+        "newest from the challenger.",
+        unit="rows",
+        low=20,
+        high=1_000_000,
     )
     window_policy: str = _setting(
         "newest",
@@ -250,9 +256,10 @@ class Settings:
         choices=("refuse", "allow"),
     )
     model_kind: str = _setting(
-        "forest",
-        "forest, hist_gradient_boosting, logistic, or your own module:function that returns a scikit-learn estimator "
-        "or pipeline (docs/retraining.md).",
+        "rolling_forest",
+        "rolling_forest, auto, forest, hist_gradient_boosting, logistic, or your own module:function that returns a "
+        "scikit-learn estimator or pipeline (docs/retraining.md). A rolling forest was better than a forest that is "
+        "retrained on every stream tried, for less work.",
     )
     class_weight: str = _setting(
         "none",

@@ -69,7 +69,9 @@ def settings(database: str, tmp_path: Path, request: pytest.FixtureRequest) -> I
     """Settings of an empty, migrated database of each kind."""
     home = tmp_path / "home"
     home.mkdir()
-    small = Settings(home=home, min_labelled=40, min_new_labels=60, n_estimators=10, quiet_s=0.0, min_samples=50)
+    small = Settings(
+        home=home, min_labelled=40, min_new_labels=60, n_estimators=10, quiet_s=0.0, min_samples=50, model_kind="forest"
+    )
     if database == "sqlite":
         shutil.copy(request.getfixturevalue("sqlite_template"), home / "mlpipe.db")
         yield small

@@ -109,7 +109,9 @@ def opened(settings: Settings) -> Iterator[Flask]:
 
 
 def _small(home: Path) -> Settings:
-    return Settings(home=home, min_labelled=40, min_new_labels=60, n_estimators=10, quiet_s=0.0, min_samples=50)
+    return Settings(
+        home=home, min_labelled=40, min_new_labels=60, n_estimators=10, quiet_s=0.0, min_samples=50, model_kind="forest"
+    )
 
 
 @pytest.fixture(scope="session")

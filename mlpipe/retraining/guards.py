@@ -13,8 +13,9 @@ Floats = NDArray[np.float64]
 N_BINS = 10
 """Bins of the expected calibration error."""
 
-CALIBRATION_TOLERANCE = 0.05
-"""Rise of the expected calibration error, in probability: above what chance gives on some hundreds of rows."""
+CALIBRATION_TOLERANCE = 0.1
+"""Rise of the expected calibration error, in probability: above what chance gives on some hundreds of rows. With 0.05
+it blocked honest models on elec2, half of which were better on the next 500 rows."""
 
 SEGMENT_ROWS = 50
 """Rows of a segment without which its loss says nothing."""

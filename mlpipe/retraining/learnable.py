@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
+from mlpipe.drift import bands
+
 Floats = NDArray[np.float64]
 
 RECENT_ROWS = 1000
@@ -159,7 +161,9 @@ def examine(
 
 
 def _above_chance(old: Floats, new: Floats) -> bool:
-    spread = np.sqrt(old.var() / len(old) + new.var() / len(new))
+    # errors of a stream that moves come in runs, which say less than as many independent ones
+    worth = bands.error_time(old)
+    spread = np.sqrt(worth * (old.var() / len(old) + new.var() / len(new)))
     return bool(new.mean() - old.mean() > JUMP_Z * spread)
 
 

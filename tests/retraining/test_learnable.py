@@ -43,3 +43,12 @@ def test_errors_of_values_are_doubted_too(rng: np.random.Generator) -> None:
     old, bad = np.abs(rng.normal(size=400)), np.abs(rng.normal(0, 3, 400))
     assert learnable.examine(old, bad, learners=((bad, bad),), classification=False).doubtful
     assert not learnable.examine(old, bad, learners=((bad, old),), classification=False).doubtful
+
+
+def test_runs_of_errors_need_a_larger_rise_than_single_ones(rng: np.random.Generator) -> None:
+    wrong, new = (rng.random(2000) < 0.15) * 1.0, (np.arange(250) % 10 < 3) * 1.0
+    runs = np.repeat(wrong[:40], 50)  # as many rows, worth forty
+    doubts = [
+        learnable.examine(old, new, learners=((new, new),), classification=True).doubtful for old in (wrong, runs)
+    ]
+    assert doubts == [True, False]
