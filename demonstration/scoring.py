@@ -40,8 +40,9 @@ def frozen(server: Server, january: Flights, rest: Flights) -> Floats:
 
 
 def difference(answers: Answers, p_frozen: Floats) -> float:
-    """Return the largest difference between the frozen model and version 1, on flights that version 1 answered."""
-    apart = np.abs(np.array(answers.p_late) - p_frozen)[np.array(answers.version) == 1]
+    """Return the largest difference from version 1, on flights that it answered before it learned any label."""
+    first = (np.array(answers.version) == 1) & (np.array(answers.revision) == 0)
+    apart = np.abs(np.array(answers.p_late) - p_frozen)[first]
     return float(apart.max(initial=0.0))
 
 

@@ -35,6 +35,8 @@ class Answers:
     p_late : list of float
     version : list of int
         Which version answered.
+    revision : list of int
+        Which of its revisions: 0 before it learned anything.
     clock : list of (float, float)
         Seconds since 1970 of our clock, and minutes since 1970 of the flights' clock, at each request.
     """
@@ -42,6 +44,7 @@ class Answers:
     ids: list[str] = field(default_factory=list)
     p_late: list[float] = field(default_factory=list)
     version: list[int] = field(default_factory=list)
+    revision: list[int] = field(default_factory=list)
     clock: list[tuple[float, float]] = field(default_factory=list)
 
     def add(self, answer: Mapping[str, Any]) -> None:
@@ -50,6 +53,7 @@ class Answers:
         self.ids.extend(answer["prediction_ids"])
         self.p_late.extend(row[late] for row in answer["probabilities"])
         self.version.extend([answer["model_version"]] * len(answer["prediction_ids"]))
+        self.revision.extend([answer["model_revision"]] * len(answer["prediction_ids"]))
 
     def flight_time(self, at: str) -> str:
         """Return which time of the flights' year was passing at a time of our clock."""

@@ -88,7 +88,7 @@ def sentences(story: Story, whole: Row, *, on_time: float, difference: float) ->
             f"{len(verdicts):,} drift checks, {verdicts.count('drift'):,} of them saw drift; {len(outcomes):,} "
             f"trainings: {outcomes.count('promoted')} deployed, {outcomes.count('rejected')} not better and put aside."
         ),
-        f"The frozen model is version 1, fitted again here on the same rows: {same} on the flights of version 1.",
+        f"The frozen model is version 1, fitted again here on the same rows: {same} on the first flights of version 1.",
     ]
 
 

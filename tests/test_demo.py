@@ -39,7 +39,7 @@ def test_demo_closes_the_loop_on_a_real_server(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=170, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The loop closed" in done.stdout
-    assert "the same answers on the flights of version 1" in done.stdout
+    assert "the same answers on the first flights of version 1" in done.stdout
     assert "Feb-Dec    2,200" in done.stdout
     assert (home / "report.html").stat().st_size > 1_000_000
     with pytest.raises(OSError, match="refused"):

@@ -22,7 +22,13 @@ class RecordingServer:
             return {}
         ids = [f"1-{self.n + place}" for place in range(len(body["features"]))]
         self.n += len(ids)
-        return {"prediction_ids": ids, "classes": [0, 1], "probabilities": [[0.7, 0.3]] * len(ids), "model_version": 1}
+        return {
+            "prediction_ids": ids,
+            "classes": [0, 1],
+            "probabilities": [[0.7, 0.3]] * len(ids),
+            "model_version": 1,
+            "model_revision": 0,
+        }
 
 
 def test_stream_sends_a_label_only_after_the_flight_has_landed() -> None:
