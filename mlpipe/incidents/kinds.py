@@ -30,6 +30,15 @@ DEPLOY_FAILED = "deploy_failed"
 USELESS = "retraining_useless"
 """Kind of the incident that retrainings go on without getting rid of what asks for them."""
 
+LABELS_HELD = "labels_held"
+"""Kind of the incident that new labels contradict what the version that serves has learned."""
+
+LEARNING = "learning"
+"""Kind of the incident that the version that serves cannot go on learning."""
+
+OF_ONE_VERSION = (QUALITY, LABELS_HELD, LEARNING)
+"""Kinds that are over when another version serves."""
+
 KINDS = {
     "drift": Kind("Drift", degrades=False),  # mlpipe acts on it by itself; if that fails, `retraining` says so
     QUALITY: Kind("The answers have become worse"),
@@ -44,8 +53,8 @@ KINDS = {
     "predictions_silent": Kind("Predictions have stopped"),
     "labels_silent": Kind("Labels are late"),
     "model_old": Kind("The model is old"),
-    "labels_held": Kind("New labels contradict what was learned and are held back"),
-    "learning": Kind("The version that serves cannot go on learning"),
+    LABELS_HELD: Kind("New labels contradict what was learned and are held back"),
+    LEARNING: Kind("The version that serves cannot go on learning"),
 }
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mlpipe import clock, db, errors
 from mlpipe.features import arrivals
 from mlpipe.features import store as features
+from mlpipe.incidents import kinds
 from mlpipe.incidents import store as incidents
 from mlpipe.jobs import leases, ledger
 from mlpipe.jobs import service as jobs
@@ -33,9 +34,6 @@ Floats = NDArray[np.float64]
 
 KIND = "rolling_forest"
 """Kind of the versions that go on learning."""
-
-HELD = "labels_held"
-"""Kind of the incident that is open while labels are held back."""
 
 NEVER = -1
 """Position of a checkpoint that is due at once."""
@@ -167,7 +165,7 @@ class Learner:
                 return False
             if step.kind == "held":
                 evidence = {"version": self.number, "step": step.number, **step.figures}
-                incidents.open_or_update(connection, HELD, step.sentence, evidence)
+                incidents.open_or_update(connection, kinds.LABELS_HELD, step.sentence, evidence)
                 ledger.record(connection, "learning", step.sentence, model_version=self.number, evidence=evidence)
         self.state, self.step = state, step.number
         return True
@@ -184,7 +182,7 @@ class Learner:
                 return False
             ledger.record(connection, "learning", sentence, model_version=self.number, evidence={"step": step.number})
             if not store.waiting(connection, self.number):
-                incidents.resolve(connection, HELD, because)
+                incidents.resolve(connection, kinds.LABELS_HELD, because)
         self.replay()
         return True
 

@@ -14,10 +14,11 @@ from mlpipe import clock, db, errors
 from mlpipe.features import arrivals
 from mlpipe.features import store as features
 from mlpipe.features.arrivals import Mark
+from mlpipe.incidents import kinds
 from mlpipe.incidents import store as incidents
 from mlpipe.jobs import ledger
 from mlpipe.learning import store
-from mlpipe.learning.learner import HELD, KIND, Learner, Rows
+from mlpipe.learning.learner import KIND, Learner, Rows
 from mlpipe.learning.store import Step
 from mlpipe.registry import revisions
 from mlpipe.registry import store as versions
@@ -25,9 +26,6 @@ from mlpipe.rolling import guard
 from mlpipe.settings import Settings
 
 logger = logging.getLogger("mlpipe.retraining.learning")
-
-INCIDENT = "learning"
-"""Kind of the incident that is open while the version that serves cannot go on learning."""
 
 
 PATIENCE = 12
@@ -103,7 +101,7 @@ def _learner(classroom: Classroom, version: versions.Version, settings: Settings
             _report(version, fault)
             raise
         with db.transaction() as connection:
-            incidents.resolve(connection, INCIDENT, f"Version {version.version} goes on learning.")
+            incidents.resolve(connection, kinds.LEARNING, f"Version {version.version} goes on learning.")
         logger.info("version %s goes on learning at label %s", version.version, learner.state.n_learned)
         classroom.learner, classroom.since = learner, None
     return learner
@@ -112,7 +110,7 @@ def _learner(classroom: Classroom, version: versions.Version, settings: Settings
 def _report(version: versions.Version, fault: errors.ArtifactCorrupt) -> None:
     sentence = f"Version {version.version} cannot go on learning: {fault.detail} It serves as it is."
     with db.transaction() as connection:
-        incidents.open_or_update(connection, INCIDENT, sentence, {"version": version.version})
+        incidents.open_or_update(connection, kinds.LEARNING, sentence, {"version": version.version})
 
 
 def _due(classroom: Classroom, learner: Learner, settings: Settings) -> bool:
@@ -234,11 +232,11 @@ def decide(number: int, *, release: bool, by: str, reason: str) -> Step:
             raise errors.NotFound(
                 f"Version {version.version} holds no step {number} back. GET /learning lists those it does."
             )
-        kind = "released" if release else "discarded"
+        decision = "released" if release else "discarded"
         n_rows = held.n_rows if release else 0
-        made = _write(connection, version, replace(held, kind=kind, of=number, n_rows=n_rows), by=by, reason=reason)
+        made = _write(connection, version, replace(held, kind=decision, of=number, n_rows=n_rows), by=by, reason=reason)
         if not [step for step in store.waiting(connection, version.version) if step.number != number]:
-            incidents.resolve(connection, HELD, f"{by} has {kind} step {number}.")
+            incidents.resolve(connection, kinds.LABELS_HELD, f"{by} has {decision} step {number}.")
     return made
 
 

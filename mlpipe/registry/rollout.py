@@ -247,6 +247,7 @@ def _switch(connection: Connection, wish: Preparation) -> int:
     instead = f" instead of version {now.version}" if now else ""
     sentence = f"Version {version} serves{instead}. {wish.reason}"
     ledger.record(connection, wish.kind, sentence, model_version=version, job_id=wish.job_id)
-    incidents.resolve(connection, kinds.QUALITY, f"Version {version} serves now; its own labels will tell.")
+    for kind in kinds.OF_ONE_VERSION:
+        incidents.resolve(connection, kind, f"Version {version} serves now; its own labels will tell.")
     incidents.resolve(connection, kinds.DEPLOY_FAILED, f"Version {version} serves.")
     return generation

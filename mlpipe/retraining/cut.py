@@ -18,6 +18,7 @@ from mlpipe.incidents import kinds
 from mlpipe.incidents import store as incidents
 from mlpipe.jobs import store as jobs
 from mlpipe.learning import service as learning
+from mlpipe.learning import store as learned
 from mlpipe.learning.learner import Learner
 from mlpipe.registry import artifacts, revision_files
 from mlpipe.registry import store as versions
@@ -28,15 +29,18 @@ from mlpipe.settings import Settings
 
 
 def applies(job: jobs.Job, champion: versions.Version | None, settings: Settings) -> bool:
-    """Say whether drift alone asks, the version that serves goes on learning, and its answers have not become worse."""
+    """Say whether drift alone asks, and the version that serves goes on learning, with answers no worse than before.
+
+    Labels that are held back are a doubt as well, and would be lost to the new version.
+    """
     if champion is None or champion.kind != roll.KIND or settings.model_kind not in {roll.KIND, "auto"}:
         return False
     asking = {one.get("trigger") for one in job.evidence.get("triggers", [])} | {job.evidence.get("trigger")}
     if asking - {"drift", None} or job.evidence.get("asked"):
         return False
     with db.reading() as connection:
-        worse = incidents.open_id(connection, kinds.QUALITY) is not None
-    return not worse and len(honest.answers(champion, rows=settings.window_size).scores) >= settings.window_size
+        doubts = incidents.open_id(connection, kinds.QUALITY) or learned.waiting(connection, champion.version)
+    return not doubts and len(honest.answers(champion, rows=settings.window_size).scores) >= settings.window_size
 
 
 def cut(work: Path, champion: versions.Version, settings: Settings) -> tuple[plan.Plan, publish.Result]:
