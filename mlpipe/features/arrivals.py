@@ -15,6 +15,10 @@ MAX_ROWS = 100
 """Rows from which a stretch ends, but never within a batch: what came together is looked at together."""
 
 
+LEAST_ROWS = 30
+"""Rows below which a stretch does not end where the source changes: fewer could not be judged."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Mark:
     """A place in the order of arrivals: newest batch row and newest later label row that stand before it."""
@@ -51,7 +55,8 @@ def next_end(connection: sa.Connection, after: Mark, upto: Mark) -> Mark:
     wanted = sa.select(batch.id, batch.n_rows, batch.source).where(batch.id > after.batch, batch.id <= upto.batch)
     n_rows, last = 0, None
     for row in connection.execute(wanted.where(batch.labels.is_not(None)).order_by(batch.id).limit(MAX_ROWS)):
-        if last is not None and (n_rows + row.n_rows > MAX_ROWS or row.source != last.source):
+        of_another = last is not None and row.source != last.source and n_rows >= LEAST_ROWS
+        if last is not None and (n_rows + row.n_rows > MAX_ROWS or of_another):
             return Mark(last.id, after.label)
         n_rows, last = n_rows + row.n_rows, row
     if last is not None:
@@ -97,4 +102,5 @@ def _later(connection: sa.Connection, after: Mark, upto: Mark) -> store.Samples:
     found = samples.take([places[row.batch, row.position] for row in rows])
     found.y[:] = [row.label for row in rows]
     found.label_ids[:] = [row.id for row in rows]
+    found.counted[:] = found.label_ids
     return found

@@ -237,11 +237,11 @@ def add_labels(connection: sa.Connection, labels: Sequence[dict[str, Any]], *, f
         return
     now = clock.now_us()
     rows = [label | {"received_at": now, "first": is_first} for label, is_first in zip(labels, first, strict=True)]
-    connection.execute(sa.insert(sample_labels), rows)
-    for label, is_first in zip(labels, first, strict=True):
+    for label, is_first in zip(labels, first, strict=True):  # batches first, as all who write them and who lock them
         if is_first:
             query = sa.update(feature_batches).where(feature_batches.c.id == label["batch"])
             connection.execute(query.values(n_labelled=feature_batches.c.n_labelled + 1))
+    connection.execute(sa.insert(sample_labels), rows)
 
 
 # Reading --------------------------------------------------------------------------------------------------------

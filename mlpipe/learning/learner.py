@@ -81,12 +81,24 @@ class Learner:
         self.version = version
         self._folder = registry.folder(models, version.version)
         self.state, self.step, self._checkpointed = self._restored()
+        self._damaged = self._newest_is_damaged()
         self.replay()
 
     @property
     def number(self) -> int:
         """The version's number."""
         return self.version.version
+
+    def _newest_is_damaged(self) -> bool:
+        """Say whether workers cannot read what was published last: it is published once more then."""
+        with db.reading() as connection:
+            last = revisions.newest(connection, self.number)
+        try:
+            if last is not None:
+                revision_files.load_model(self._folder, last.revision, last.files)
+        except errors.ArtifactCorrupt:
+            return True
+        return False
 
     def _restored(self) -> tuple[State, int, int]:
         """Return state, step and position of the newest checkpoint that can be trusted."""
@@ -118,7 +130,8 @@ class Learner:
         while True:
             with db.reading() as connection:
                 steps = store.following(connection, self.number, after=self.step, limit=REPLAYED_AT_ONCE)
-            for step in steps:
+            restored = [n for n, step in enumerate(steps) if step.kind == "restored"]
+            for step in steps[restored[-1] if restored else 0 :]:  # what came before a restored state does not matter
                 self.state, self.step = self._applied(step), step.number
             if len(steps) < REPLAYED_AT_ONCE:
                 return
@@ -196,7 +209,7 @@ class Learner:
         """Publish the state as the version's next revision; None when nothing was learned since the last."""
         with db.reading() as connection:
             last = revisions.newest(connection, self.number)
-        if self.step == (last.step if last else 0):
+        if self.step == (last.step if last else 0) and not self._damaged:
             return None
         number = last.revision + 1 if last else 1
         renewals = self.state.parameters.renew_every
@@ -207,6 +220,7 @@ class Learner:
         with db.transaction() as connection:
             if not revisions.add(connection, made):
                 return None
+        self._damaged = False
         if due:
             self._checkpointed = self.state.n_learned
         revision_files.prune(self._folder, newest_revision=number)

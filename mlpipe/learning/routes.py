@@ -32,7 +32,7 @@ def post_discard(number: int) -> Response:
 @blueprint.post("/learning/revisions/<int:revision>/restore")
 def post_restore(revision: int) -> Response:
     """Go back to an earlier state."""
-    return web.answer(service.shown(service.restore(revision, by="api", reason=_reason())))
+    return web.answer(service.shown(service.restore(revision, web.settings(), by="api", reason=_reason())))
 
 
 def _reason() -> str:

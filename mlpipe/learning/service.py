@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,12 +21,15 @@ from mlpipe.jobs import ledger
 from mlpipe.learning import store
 from mlpipe.learning.learner import KIND, Learner, Rows
 from mlpipe.learning.store import Step
-from mlpipe.registry import revisions
+from mlpipe.registry import revision_files, revisions
+from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
 from mlpipe.rolling import guard
 from mlpipe.settings import Settings
 
 logger = logging.getLogger("mlpipe.retraining.learning")
+
+T = TypeVar("T")
 
 
 PATIENCE = 12
@@ -34,8 +38,8 @@ PATIENCE = 12
 LEAST_JUDGED = guard.Limits().n_least
 """Labels that the guard must have to say anything."""
 
-JUDGED_AT_MOST = 1000
-"""Later steps that are asked about a held one."""
+JUDGED_AT_MOST = 100
+"""Newest steps that are asked about a held one: they hold many times the rows that decide."""
 
 
 class Classroom:
@@ -70,9 +74,10 @@ def take_turn(classroom: Classroom, settings: Settings, *, holder: str) -> int:
         if version is None:
             classroom.learner = None
             return 0
+        known = classroom.learner
+        before = known.state.n_learned if known is not None and known.number == version.version else None
         learner = _learner(classroom, version, settings)
-        before = learner.state.n_learned
-        learner.replay()  # what a person has decided since
+        before = learner.state.n_learned if before is None else before
         if _due(classroom, learner, settings) and not _learn_all(learner, holder=holder):
             classroom.learner = None
             return 0
@@ -95,16 +100,22 @@ def serving() -> versions.Version | None:
 def _learner(classroom: Classroom, version: versions.Version, settings: Settings) -> Learner:
     learner = classroom.learner
     if learner is None or learner.number != version.version:
-        try:
-            learner = Learner(settings.models_folder, version)
-        except errors.ArtifactCorrupt as fault:
-            _report(version, fault)
-            raise
+        learner = _reporting(version, lambda: Learner(settings.models_folder, version))
         with db.transaction() as connection:
             incidents.resolve(connection, kinds.LEARNING, f"Version {version.version} goes on learning.")
         logger.info("version %s goes on learning at label %s", version.version, learner.state.n_learned)
         classroom.learner, classroom.since = learner, None
+    else:
+        _reporting(version, learner.replay)  # what a person has decided since
     return learner
+
+
+def _reporting(version: versions.Version, read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except errors.ArtifactCorrupt as fault:
+        _report(version, fault)
+        raise
 
 
 def _report(version: versions.Version, fault: errors.ArtifactCorrupt) -> None:
@@ -152,7 +163,7 @@ def _take(learner: Learner, after: Mark, upto: Mark, *, holder: str) -> bool:
     """Learn a stretch of labels, or hold it back."""
     rows = learner.rows(after, upto)
     with db.reading() as connection:
-        wary = bool(store.waiting(connection, learner.number))
+        wary = _wary(connection, learner.number)
         rate = _rate(connection, learner.number, len(rows))
     judged = guard.judge(learner.state, rows.samples.X, rows.samples.y, rate=rate, wary=wary) if len(rows) else None
     findings = judged.findings if judged else ()
@@ -169,12 +180,24 @@ def _take(learner: Learner, after: Mark, upto: Mark, *, holder: str) -> bool:
     return learner.take(step, rows, holder=holder)
 
 
+def _wary(connection: db.Connection, version: int) -> bool:
+    """Say whether labels are held and few have been judged since."""
+    waits = {step.number for step in store.waiting(connection, version)}
+    newest = store.page(connection, version, limit=JUDGED_AT_MOST) if waits else []
+    n = 0
+    for step in newest:
+        if step.number in waits:
+            return n < guard.Limits().n_confirm
+        n += step.n_rows
+    return False
+
+
 def _told(version: int, rows: Rows, held: str) -> str:
     left_out = f" {rows.n_unknown:,} of classes that version {version} does not know were left out."
     if held:
         return (
-            f"{len(rows):,} labels are held back: {held} Labels that agree release them; so does POST "
-            "/learning/steps/<step>/release."
+            f"Version {version} holds {len(rows):,} labels back: {held} Labels that agree release them; GET /learning "
+            "shows them, and how a person decides."
         )
     return f"{len(rows):,} labels were learned.{left_out if rows.n_unknown else ''}"
 
@@ -188,7 +211,10 @@ def _rate(connection: db.Connection, version: int, n: int) -> tuple[float, float
         return None
     lately = store.arrived(connection, version, since_us=now - hour)
     before = store.arrived(connection, version, since_us=now - hour - day) - lately
-    return float(lately + n), before / 24
+    if lately + n < guard.Limits().rate * before / 24:
+        return None
+    # by habit labels may come in bulk, once a day: the busiest hour is what is usual then
+    return float(lately + n), store.busiest(connection, version, since_us=now - hour - day, until_us=now - hour)
 
 
 def _let_go(learner: Learner, *, holder: str) -> bool:
@@ -204,7 +230,8 @@ def _let_go(learner: Learner, *, holder: str) -> bool:
 
 def _confirmed(learner: Learner, step: Step) -> str | None:
     with db.reading() as connection:
-        since = store.following(connection, learner.number, after=step.number, limit=JUDGED_AT_MOST)
+        newest = store.page(connection, learner.number, limit=JUDGED_AT_MOST)
+        since = [one for one in reversed(newest) if one.number > step.number]
     later = [
         guard.Judgement(np.full(one.n_rows, one.kind == "held"), (), np.nan)
         for one in since
@@ -240,13 +267,15 @@ def decide(number: int, *, release: bool, by: str, reason: str) -> Step:
     return made
 
 
-def restore(revision: int, *, by: str, reason: str) -> Step:
+def restore(revision: int, settings: Settings, *, by: str, reason: str) -> Step:
     """Let the version that serves go back to an earlier state; labels that came since are not learned again.
 
     Raises
     ------
     errors.NotFound
         There is no such revision, or its checkpoint is not kept any more.
+    errors.ArtifactCorrupt
+        Its file is damaged.
     """
     version = _serving_or_refuse()
     with db.transaction() as connection:
@@ -257,6 +286,9 @@ def restore(revision: int, *, by: str, reason: str) -> Step:
                 f"Version {version.version} has no checkpoint of revision {revision}; it has those of {listed}."
             )
         at = reached(connection, version)
+        found = revisions.get(connection, version.version, revision) if revision else None
+        folder = registry.folder(settings.models_folder, version.version)
+        revision_files.load_checkpoint(folder, revision, found.files if found else version.files)
         step = Step(
             model_version=version.version,
             kind="restored",
@@ -297,7 +329,8 @@ def status(*, limit: int, before: int | None) -> dict[str, Any]:
     """Return how far the version that serves has learned, what it holds back, and where it can go back to."""
     version = serving()
     if version is None:
-        return {"model_version": None, "items": [], "next": None}
+        nothing = dict.fromkeys(("model_version", "model_revision", "published_at", "next"))
+        return nothing | {"labels_learned": 0, "labels_waiting": 0, "held": [], "checkpoints": [], "items": []}
     with db.reading() as connection:
         steps = store.page(connection, version.version, limit=limit + 1, before=before)
         held = store.waiting(connection, version.version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,11 +125,35 @@ def waiting(connection: sa.Connection, version: int) -> list[Step]:
     return [_step(row) for row in connection.execute(sa.select(*_LIGHT).where(*own).order_by(learning_steps.c.number))]
 
 
+def refused(connection: sa.Connection, version: int) -> list[tuple[Mark, Mark]]:
+    """Return the stretches of labels that a version holds back or that somebody has discarded, of any version."""
+    held = learning_steps.alias()
+    gone = sa.select(held).join(
+        learning_steps,
+        sa.and_(held.c.model_version == learning_steps.c.model_version, held.c.number == learning_steps.c.of),
+    )
+    rows = connection.execute(gone.where(learning_steps.c.kind == "discarded", held.c.kind == "held"))
+    found = [(Mark(row.after_batch, row.after_label), Mark(row.upto_batch, row.upto_label)) for row in rows]
+    return found + [(step.after, step.upto) for step in waiting(connection, version)]
+
+
 def arrived(connection: sa.Connection, version: int, *, since_us: int) -> int:
     """Return how many labels have come since a time, learned or held."""
     own = (learning_steps.c.model_version == version, learning_steps.c.kind.in_(ARRIVALS))
     total = sa.select(sa.func.sum(learning_steps.c.n_rows)).where(*own, learning_steps.c.at >= since_us)
     return int(connection.execute(total).scalar() or 0)
+
+
+def busiest(connection: sa.Connection, version: int, *, since_us: int, until_us: int) -> float:
+    """Return how many labels came in the busiest hour of a time."""
+    own = (learning_steps.c.model_version == version, learning_steps.c.kind.in_(ARRIVALS))
+    query = sa.select(learning_steps.c.at, learning_steps.c.n_rows).where(
+        *own, learning_steps.c.at.between(since_us, until_us)
+    )
+    hours: Counter[int] = Counter()
+    for row in connection.execute(query):
+        hours[row.at // (3600 * clock.MICROSECONDS)] += row.n_rows
+    return float(max(hours.values(), default=0))
 
 
 def scored(connection: sa.Connection, version: int, *, limit: int) -> list[tuple[Step, bytes]]:

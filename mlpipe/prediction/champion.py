@@ -9,9 +9,10 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,7 +138,7 @@ class Champion:
         if model is not None and (model.generation, model.revision) == (active.generation, revision):
             self._model = model if model.schema == schema else replace(model, schema=schema)
             return False
-        return self._load(active, schema)
+        return self._load(active, revision, schema)
 
     def _prepare(self, wish: preparations.Preparation | None, schema: Schema) -> None:
         """Load aside what is to serve next, and answer whether it can."""
@@ -158,7 +159,7 @@ class Champion:
             preparations.answer(connection, wish.id, self.name, ready=reason is None, reason=reason)
         self._wish = wish
 
-    def _load(self, active: versions.Active, schema: Schema) -> bool:
+    def _load(self, active: versions.Active, revision: int, schema: Schema) -> bool:
         if self._failed and self._failed[0] == active.generation and time.monotonic() < self._failed[1]:
             return False
         try:
@@ -172,6 +173,10 @@ class Champion:
             self._report(active.version, fault)
             return False
         old, self._model, self._failed = self._model, loaded, None
+        if loaded.revision < revision:  # the newest is damaged, an older one answers; it is looked at again later
+            self._failed = (active.generation, time.monotonic() + RETRY_S)
+        if old is not None and old.generation == active.generation:
+            return True
         logger.info("version %s serves instead of %s", loaded.version, old.version if old else "none")
         with db.transaction() as connection:
             incidents.resolve(connection, INCIDENT, f"Version {loaded.version} serves.")
@@ -205,9 +210,11 @@ class Champion:
         if model is not None and model.version == number:
             return model
         with self._loading:
-            if number not in self._others:
-                with db.reading() as connection:
-                    schema = features.current_schema(connection)
+            with db.reading() as connection:
+                schema = features.current_schema(connection)
+                last = revisions.newest(connection, number) if 0 < number <= versions.MAX_VERSION else None
+            known = self._others.get(number)
+            if known is None or known.revision != (last.revision if last else 0):
                 if schema is None:
                     raise errors.NotFound(f"There is no version {number}: nothing was ingested yet.")
                 self._others[number] = load(self._models, number, schema=schema)
@@ -248,7 +255,7 @@ def load(
     """
     with db.reading() as connection:
         row = versions.get(connection, version)
-        last = revisions.newest(connection, version) if row is not None else None
+        published = revisions.page(connection, version, limit=revision_files.KEPT) if row is not None else []
     if row is None:
         raise errors.NotFound(f"There is no version {version}. GET /models lists all.")
     if row.state == versions.PRUNED:
@@ -256,14 +263,24 @@ def load(
     contents = artifacts.load(registry.folder(models, version), row.files, accepted=accepted or row.accepted)
     score = forest.compile_estimator(contents.estimator, X_check=contents.smoke_X)
     artifacts.check_answers(contents, score(contents.smoke_X), name=str(version))
-    if last is not None:  # it has learned since: the newest state answers
-        newest = revision_files.load_model(registry.folder(models, version), last.revision, last.files)
-        score = forest.compile_estimator(newest, X_check=contents.smoke_X)
+    revision, learned = _newest_sound(registry.folder(models, version), published)
+    if revision:  # it has learned since: the newest state answers
+        score = forest.compile_estimator(learned, X_check=contents.smoke_X)
     return Model(
         version=version,
-        revision=last.revision if last else 0,
+        revision=revision,
         generation=generation,
         schema=schema,
         classes=np.asarray(row.parameters["classes"], dtype=np.float64),
         score=score,
     )
+
+
+def _newest_sound(folder: Path, published: Sequence[revisions.Revision]) -> tuple[int, Any]:
+    """Return the newest revision whose file can be trusted, and its model; 0 and None: as it was registered."""
+    for one in published:
+        try:
+            return one.revision, revision_files.load_model(folder, one.revision, one.files)
+        except errors.ArtifactCorrupt as fault:
+            logger.error("version %s, revision %s: %s An older state answers.", folder.name, one.revision, fault.detail)
+    return 0, None

@@ -163,6 +163,12 @@ def what_is_awaited(settings: Settings) -> str:
         n = features.count_new_labels(connection, last_batch=0, last_label=0, enough=settings.min_labelled)
         job = jobs.open_job(connection, "retraining")
         last = jobs.page(connection, "retraining", limit=1)
+        proposed = versions.in_state(connection, versions.PROPOSED)
+    if active is None and proposed:
+        return (
+            f"Version {proposed[0]} is trained and proposed; it serves when somebody approves it: "
+            f"POST /models/{proposed[0]}/approve, or /reject."
+        )
     if active is not None:
         return (
             f"Version {active.version} was deployed and is being loaded; GET /incidents says if its files are damaged."

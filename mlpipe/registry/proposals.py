@@ -8,7 +8,7 @@ from typing import Literal
 from mlpipe import db, errors
 from mlpipe.db import Connection
 from mlpipe.jobs import ledger
-from mlpipe.registry import marks, rollout, store
+from mlpipe.registry import marks, preparations, rollout, store
 
 Outcome = Literal["deployed", "proposed"]
 
@@ -114,6 +114,9 @@ def reject(version: int, *, by: str, reason: str) -> None:
     """
     with db.transaction() as connection:
         _check_proposed(connection, version)
+        wish = preparations.wanted(connection)
+        if wish is not None and wish.model_version == version:
+            raise errors.DeployConflict(f"Version {version} is being deployed at this moment; roll it back instead.")
         store.set_state(connection, version, store.REJECTED)
         ledger.record(connection, "reject", f"Version {version} was rejected by {by}: {reason}", model_version=version)
 

@@ -20,6 +20,9 @@ KEPT = 10
 KEPT_CHECKPOINTS = 5
 """Newest states that one can go back to, besides the start."""
 
+SPARE_CHECKPOINTS = 3
+"""Older ones that are kept besides: somebody may go back to the oldest just when newer ones are published."""
+
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -31,6 +34,11 @@ def model_name(revision: int) -> str:
 def checkpoint_name(revision: int) -> str:
     """Return the name of a revision's checkpoint."""
     return f"{revision}.npz"
+
+
+def model_path(version_folder: Path, revision: int) -> Path:
+    """Return where a revision's model lies."""
+    return version_folder / FOLDER / model_name(revision)
 
 
 def write(version_folder: Path, revision: int, estimator: Any, checkpoint: Arrays | None) -> dict[str, str]:
@@ -81,7 +89,7 @@ def prune(version_folder: Path, *, newest_revision: int) -> None:
     paths = sorted((version_folder / FOLDER).glob("*.*"), key=_number)
     models = [path for path in paths if path.suffix == ".joblib"]
     checkpoints = [path for path in paths if path.suffix == ".npz"]
-    for path in [*models[:-KEPT], *checkpoints[:-KEPT_CHECKPOINTS]]:
+    for path in [*models[:-KEPT], *checkpoints[: -KEPT_CHECKPOINTS - SPARE_CHECKPOINTS]]:
         if _number(path) < newest_revision:
             path.unlink(missing_ok=True)
 

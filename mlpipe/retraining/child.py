@@ -36,6 +36,7 @@ Floats = NDArray[np.float64]
 TASK = "task.json"
 WINDOW = "window.npz"
 SCORES = "scores.npz"
+CHAMPION = "champion.joblib"
 OUTPUT = "output.txt"
 
 POLL_S = 0.1
@@ -56,10 +57,9 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """The revision that a champion which goes on learning has reached: 0 for none yet, and its files' sha256."""
+    """What a champion has become by learning lies beside the task, with this sha256; empty if it is as it was."""
 
-    revision: int
-    files: dict[str, str]
+    sha256: str
 
 
 class Stopped(Exception):
@@ -232,7 +232,7 @@ def _work(work: Path, spec: dict[str, Any], window: dict[str, NDArray[Any]]) -> 
         artifacts.dump_arrays(checkpoint.pack(made.state), work / revision_files.START)
     found |= _cost("challenger", made.model, X, work / artifacts.MODEL)
     if spec["champion"] is not None:
-        found |= _champion(spec["champion"], window, task=task, seed=seed)
+        found |= _champion(work, spec["champion"], window, task=task, seed=seed)
     artifacts.dump_arrays(found, work / SCORES)
 
 
@@ -341,14 +341,14 @@ WINDOWS_S = 120.0
 
 
 def _champion(
-    champion: dict[str, Any], window: dict[str, NDArray[Any]], *, task: fit.Task, seed: int
+    work: Path, champion: dict[str, Any], window: dict[str, NDArray[Any]], *, task: fit.Task, seed: int
 ) -> dict[str, Any]:
     """Score the champion, or say why it cannot be: a damaged model must not keep a new one from being made."""
     folder = Path(champion["folder"])
     try:
         kept = artifacts.load(folder, champion["files"], accepted=champion["accepted"]).estimator
-        if champion["learned"] and champion["learned"]["revision"]:
-            kept = revision_files.load_model(folder, **champion["learned"])
+        if champion["learned"] and champion["learned"]["sha256"]:
+            kept = artifacts.load_model(work, CHAMPION, {CHAMPION: champion["learned"]["sha256"]})
     except errors.ArtifactCorrupt as fault:
         return {"champion_fault": np.array(fault.detail)}
     X, y, recent = window["X"], window["y"], learnable.recent(window["fresh"])

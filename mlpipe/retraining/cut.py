@@ -6,12 +6,12 @@ The state stays what it is; what changes is the reference that traffic is compar
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlpipe import db
+from mlpipe import db, errors
 from mlpipe.features import store as features
 from mlpipe.features.arrivals import Mark
 from mlpipe.incidents import kinds
@@ -27,20 +27,27 @@ from mlpipe.rolling import checkpoint
 from mlpipe.rolling import publish as rolling
 from mlpipe.settings import Settings
 
+Fit = Literal["no", "wait", "yes"]
 
-def applies(job: jobs.Job, champion: versions.Version | None, settings: Settings) -> bool:
+
+def applies(job: jobs.Job, champion: versions.Version | None, settings: Settings) -> Fit:
     """Say whether drift alone asks, and the version that serves goes on learning, with answers no worse than before.
 
-    Labels that are held back are a doubt as well, and would be lost to the new version.
+    Labels that are held back are a doubt as well, and would be lost to the new version. It waits until enough labels
+    have come since the drift began: older ones cannot show that it has kept up.
     """
     if champion is None or champion.kind != roll.KIND or settings.model_kind not in {roll.KIND, "auto"}:
-        return False
-    asking = {one.get("trigger") for one in job.evidence.get("triggers", [])} | {job.evidence.get("trigger")}
-    if asking - {"drift", None} or job.evidence.get("asked"):
-        return False
+        return "no"
+    triggers = [job.evidence, *job.evidence.get("triggers", [])]
+    if {one.get("trigger") for one in triggers} - {"drift", None} or job.evidence.get("asked"):
+        return "no"
+    since = min((one["since"] for one in triggers if one.get("since")), default=job.created_at)
     with db.reading() as connection:
         doubts = incidents.open_id(connection, kinds.QUALITY) or learned.waiting(connection, champion.version)
-    return not doubts and len(honest.answers(champion, rows=settings.window_size).scores) >= settings.window_size
+        n_since = learned.arrived(connection, champion.version, since_us=since)
+    if doubts or len(honest.answers(champion, rows=settings.window_size).scores) < settings.window_size:
+        return "no"
+    return "yes" if n_since >= settings.min_new_labels else "wait"
 
 
 def cut(work: Path, champion: versions.Version, settings: Settings) -> tuple[plan.Plan, publish.Result]:
@@ -56,7 +63,9 @@ def cut(work: Path, champion: versions.Version, settings: Settings) -> tuple[pla
     """
     learner = Learner(settings.models_folder, champion)
     with db.reading() as connection:
-        at = learning.reached(connection, champion)
+        at, last = learning.reached(connection, champion), learned.newest(connection, champion.version)
+        if (last.number if last else 0) != learner.step or learned.waiting(connection, champion.version):
+            raise errors.DeployConflict("The learner went on at this moment; the next check asks again.")
         schema = features.schema_version(connection, champion.schema_version)
         schema = features.current_schema(connection) or schema
     known = honest.answers(champion, rows=settings.reference_rows)
@@ -95,6 +104,7 @@ def _plan(
         last_batch=at.batch,
         last_label=at.label,
         fresh=np.ones(len(samples), dtype=bool),
+        known=tuple(champion.parameters["classes"]) or None,
     )
 
 

@@ -44,7 +44,10 @@ def answers(version: versions.Version, *, rows: int) -> Answers:
             if sum(map(len, parts)) >= rows:
                 break
             samples = arrivals.between(connection, step.after, step.upto)
-            parts.append(samples.take(np.isin(samples.y, classes)) if len(classes) else samples)
+            samples = samples.take(np.isin(samples.y, classes)) if len(classes) and len(samples) else samples
+            if len(samples) != step.n_rows:  # rows were forgotten since: what is older cannot be paired
+                break
+            parts.append(samples)
             scores.append(
                 np.frombuffer(block, dtype=np.float64).reshape((step.n_rows, *([-1] if len(classes) else [])))
             )

@@ -138,6 +138,11 @@ def reproduce(version: int, settings: Settings) -> Reproduction:
     with db.reading() as connection:
         row = _version(connection, version)
         read = _exact(connection, row)
+    if "continues" in row.parameters:
+        raise errors.NotComparable(
+            f"Version {version} was not trained: it goes on from version {row.parameters['continues']}, as that was at "
+            "the time. Reproduce that one; GET /learning shows the steps between."
+        )
     data_equal = artifacts.digest_arrays(read.X, read.y, read.ids) == row.lineage["sha256"]
     kept = artifacts.load(registry.folder(settings.models_folder, version), row.files)
     scores = _again(row, read, kept.smoke_X)

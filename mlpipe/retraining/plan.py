@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mlpipe import clock, db, errors
 from mlpipe.features import store as features
+from mlpipe.learning import store as learning
 from mlpipe.registry import artifacts
 from mlpipe.registry import store as versions
 from mlpipe.retraining import leaks, provenance, windows
@@ -41,6 +42,8 @@ class Plan:
         What serves now.
     last_batch, last_label : int
         Newest batch and later label of the store; what comes after is new to the version that is made.
+    known : tuple of float or None
+        Classes where there may be more than those of the window.
     stated : tuple of str
         What a person should know of the rows.
     broken : tuple of str
@@ -54,6 +57,7 @@ class Plan:
     last_batch: int
     last_label: int
     fresh: NDArray[np.bool_]
+    known: tuple[float, ...] | None = None
     stated: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
 
@@ -65,6 +69,8 @@ class Plan:
     @property
     def classes(self) -> list[float]:
         """Labels as stored, ascending; empty for regression."""
+        if self.known is not None:
+            return list(self.known)
         return [] if self.schema.target.task == "regression" else np.unique(self.samples.y).tolist()
 
 
@@ -90,6 +96,7 @@ def read(settings: Settings, evidence: Mapping[str, Any] | None = None) -> Plan:
         schema = features.current_schema(connection)
         champion = serving(connection)
         samples = _admitted(_mature(connection, settings), settings, evidence or {})
+        samples = _without_refused(connection, samples, champion)
         last_batch, last_label, _ = features.newest_marks(connection)
     if schema is not None and champion is not None and champion.task != schema.target.task:
         raise errors.NotComparable(
@@ -110,6 +117,20 @@ def read(settings: Settings, evidence: Mapping[str, Any] | None = None) -> Plan:
         ),
         settings,
     )
+
+
+def _without_refused(
+    connection: db.Connection, samples: features.Samples, champion: versions.Version | None
+) -> features.Samples:
+    """Leave labels out that the champion holds back because they contradict it, and those that somebody discarded."""
+    if champion is None or not len(samples):
+        return samples
+    kept = np.ones(len(samples), dtype=bool)
+    batch, label = samples.ids[:, 0], samples.label_ids
+    for after, upto in learning.refused(connection, champion.version):
+        kept &= (label > 0) | (batch <= after.batch) | (batch > upto.batch)
+        kept &= (label == 0) | (label <= after.label) | (label > upto.label)
+    return samples.take(kept)
 
 
 def _mature(connection: db.Connection, settings: Settings) -> features.Samples:

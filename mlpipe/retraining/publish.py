@@ -147,7 +147,7 @@ def _lay_out(
     }
     artifacts.write_manifest(manifest, work)
     artifacts.write_files(mlflow_folder.files(manifest), work)
-    for name in (child.TASK, child.WINDOW, child.SCORES, child.OUTPUT):
+    for name in (child.TASK, child.WINDOW, child.SCORES, child.OUTPUT, child.CHAMPION):
         (work / name).unlink(missing_ok=True)
 
 

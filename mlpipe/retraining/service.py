@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from mlpipe import clock, db, errors, logs
 from mlpipe.features import store as features
 from mlpipe.jobs import ledger
 from mlpipe.jobs import store as jobs
-from mlpipe.registry import revisions
+from mlpipe.registry import revision_files, revisions
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
 from mlpipe.retraining import asking, child, cut, evaluate, gate, honest, judging, plan, publish, roll, triggers
@@ -97,8 +97,16 @@ def _carry_out(job: jobs.Job, settings: Settings, holder: str, stopping: Callabl
         return
     with db.reading() as connection:
         champion = plan.serving(connection)
-    if champion is not None and cut.applies(job, champion, settings):
+    keeps_up = cut.applies(job, champion, settings)
+    if champion is not None and keeps_up == "yes":
         _cut(job, champion, settings, holder)
+        return
+    if champion is not None and keeps_up == "wait":
+        told = (
+            f"Fewer than {settings.min_new_labels:,} labels have come since the drift began; they will show whether "
+            f"version {champion.version}, which goes on learning, has kept up."
+        )
+        _hold(job, holder, triggers.untrainable(told, now=clock.now_us()), settings)
         return
     try:
         planned = plan.read(settings, job.evidence)
@@ -121,7 +129,7 @@ def _cut(job: jobs.Job, champion: versions.Version, settings: Settings, holder: 
         _decide(work, job, planned, result, settings=settings, holder=holder)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _work_folder(settings: Settings) -> Iterator[Path]:
     _tidy(settings)
     settings.models_folder.mkdir(parents=True, exist_ok=True)
@@ -183,7 +191,7 @@ def _fit(
         else None,
         policy=settings.window_policy,
         search_s=settings.search_s,
-        learned=_learned(champion),
+        learned=_learned(work, champion, settings),
     )
     scores = child.run(work, timeout_s=settings.fit_timeout_s, memory_mb=settings.fit_memory_mb, beat=beat)
     planned = planned.newest(int(scores.get("used", len(planned.samples))))
@@ -205,13 +213,20 @@ def _fit(
     return planned, result
 
 
-def _learned(champion: versions.Version | None) -> child.Learned | None:
-    """Return the revision that a champion which goes on learning has reached; None for any other."""
+def _learned(work: Path, champion: versions.Version | None, settings: Settings) -> child.Learned | None:
+    """Copy the model that a champion has become by learning, before it is pruned; None for one that does not learn."""
     if champion is None or champion.kind != roll.KIND:
         return None
-    with db.reading() as connection:
-        last = revisions.newest(connection, champion.version)
-    return child.Learned(last.revision, last.files) if last else child.Learned(0, {})
+    folder = registry.folder(settings.models_folder, champion.version)
+    for _ in range(TRIES):
+        with db.reading() as connection:
+            last = revisions.newest(connection, champion.version)
+        if last is None:
+            break
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copy(revision_files.model_path(folder, last.revision), work / child.CHAMPION)
+            return child.Learned(last.files[revision_files.model_name(last.revision)])
+    return child.Learned("")
 
 
 def _why_not_compared(planned: plan.Plan, scores: dict[str, Any]) -> str:
@@ -229,6 +244,9 @@ def _verdict(job: jobs.Job, planned: plan.Plan, scores: dict[str, Any], settings
         raise errors.FitFailed(" ".join(faults))
     return verdict
 
+
+TRIES = 5
+"""Looks for a champion's newest revision, which may be gone by the time that it is copied."""
 
 _OUTCOMES = {"hold": "held", "reject": "rejected"}
 """Decision of the gate -> outcome of the job, where the champion stays."""

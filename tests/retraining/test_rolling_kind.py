@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlpipe import db
+from mlpipe import clock, db
 from mlpipe.incidents import store as incidents
 from mlpipe.jobs import asking as asked
 from mlpipe.jobs import service as jobs
@@ -81,7 +81,7 @@ def retrain(app, rolling, **evidence):
 def test_drift_alone_cuts_a_version_without_a_fit(app, client, classroom, rolling, rng):
     learn(client, classroom, rolling, rng, 150)
     before = classroom.learner.state
-    job = retrain(app, rolling, trigger="drift", report=1)
+    job = retrain(app, rolling, trigger="drift", report=1, since=1)
     assert job.outcome == "promoted"
     assert "Nothing was refitted" in job.sentence
     second = version(2)
@@ -90,6 +90,27 @@ def test_drift_alone_cuts_a_version_without_a_fit(app, client, classroom, rollin
     assert classroom.learner.number == 2
     assert np.array_equal(classroom.learner.state.sums, before.sums)
     assert learn(client, classroom, rolling, rng, 20) == 20
+
+
+def test_a_drift_waits_for_labels_that_show_that_it_has_kept_up(app, client, classroom, rolling, rng):
+    learn(client, classroom, rolling, rng, 150)
+    job = retrain(app, rolling, trigger="drift", report=1, since=clock.now_us())
+    assert (job.state, job.outcome) == ("queued", None)
+    assert "have come since the drift began" in client.get("/ledger?kind=skip").json["items"][0]["sentence"]
+    assert version(2) is None
+
+
+def test_a_class_that_was_not_seen_lately_is_kept(app, client, rolling, rng):
+    X, _ = trained.rows(300, rng)
+    y = [2 if n < 10 else int(row[0] > 0) for n, row in enumerate(X[:200])]
+    client.post("/ingest/batch", json={"features": X[:200], "labels": y})
+    trained.train(app, rolling)
+    classroom = learning.Classroom()
+    learn(client, classroom, rolling, rng, 150)
+    assert retrain(app, rolling, trigger="drift", report=1, since=1).outcome == "promoted"
+    assert version(2).parameters["classes"] == [0.0, 1.0, 2.0]
+    assert trained.champion(app).refresh()
+    assert client.post("/predict", json={"features": X[200:]}).status_code == 200
 
 
 def test_a_drop_of_quality_trains_beside_it(app, client, classroom, rolling, rng):
