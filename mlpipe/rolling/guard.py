@@ -230,7 +230,7 @@ def _quality(errors: _Errors, limits: Limits) -> Sequence[Finding]:
         return ()
     share, z, n = errors.share(), errors.z(), len(errors.own)
     sentence = (
-        f"{n} labels contradict what was learned: as if {share:.0%} of them had been changed "
+        f"{n} labels contradict what was learned: as if {min(share, 1.0):.0%} of them had been changed "
         f"({z:.1f} standard errors, in every table)."
     )
     return (Finding("quality", sentence, {"n": n, "share": share, "z": z}),)
@@ -248,7 +248,7 @@ def _sources(
         held |= mine
         share, others = one.share(), rest.share()
         sentence = (
-            f"{len(one.own)} labels of source {source} contradict what was learned, as if {share:.0%} of them had been "
+            f"{len(one.own)} labels of source {source} contradict what was learned, as if {min(share, 1.0):.0%} of them had been "
             f"changed; those of the other sources do not ({max(0.0, others):.0%})."
         )
         figures = {"n": len(one.own), "share": share, "z": one.z(), "share_of_others": others}
