@@ -248,8 +248,8 @@ def _sources(
         held |= mine
         share, others = one.share(), rest.share()
         sentence = (
-            f"{len(one.own)} labels of source {source} contradict what was learned, as if {min(share, 1.0):.0%} of them "
-            f"had been changed; those of the other sources do not ({max(0.0, others):.0%})."
+            f"{len(one.own)} labels of source {source} contradict what was learned, as if {min(share, 1.0):.0%} of "
+            f"them had been changed; those of the other sources do not ({max(0.0, others):.0%})."
         )
         figures = {"n": len(one.own), "share": share, "z": one.z(), "share_of_others": others}
         findings.append(Finding("source", sentence, figures))

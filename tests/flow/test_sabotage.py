@@ -62,7 +62,8 @@ def test_a_sabotaged_version_is_rolled_back_under_load(server: Server, rng: np.r
     rollback, mistake = found.history[:2]
     assert (rollback["version"], rollback["kind"], rollback["by"]) == (1, "rollback", "probation")
     assert rollback["reason"].startswith("Rolled back from version 2: ")
-    assert ("worse on the same rows" if labels else "others than its reference") in rollback["reason"]
+    shown = ("worse on the same rows",) if labels else ()  # answers alone may tell before the first labels come
+    assert any(why in rollback["reason"] for why in (*shown, "others than its reference"))
     assert (mistake["version"], mistake["by"], mistake["reason"]) == (2, "api", "a mistake")
     told = server.get("/incidents?state=open").json()["items"]
     assert "rolled_back" in {row["kind"] for row in told}
