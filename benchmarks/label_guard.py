@@ -37,7 +37,8 @@ class Guarded(prequential.Rolling):
     def learn(self, X: Any, y: Any) -> None:
         if not len(y):
             return
-        judgement = guard.judge(self.state, X, y, wary=any(guard.recent(later) for _, _, later in self.waiting))
+        since = [sum(len(one.held) for one in later) for _, _, later in self.waiting]
+        judgement = guard.judge(self.state, X, y, wary=any(map(guard.recent, since)))
         self.batches += 1
         for _, _, later in self.waiting:
             later.append(judgement)

@@ -23,7 +23,7 @@ from mlpipe.drift import service as drift
 from mlpipe.drift import watch as silence
 from mlpipe.incidents import sending
 from mlpipe.jobs import service as jobs
-from mlpipe.learning import service as learning
+from mlpipe.learning import turns as learning
 from mlpipe.mlflow import service as mlflow
 from mlpipe.prediction import feedback, shadow
 from mlpipe.prediction import routes as prediction_routes

@@ -259,7 +259,7 @@ class Settings:
         "rolling_forest",
         "rolling_forest, auto, forest, hist_gradient_boosting, logistic, or your own module:function that returns a "
         "scikit-learn estimator or pipeline (docs/retraining.md). A rolling forest was better than a forest that is "
-        "retrained on every stream tried, for less work.",
+        "refitted every 1,000 rows on elec2, sea_stream and employment_ma, for half the work.",
     )
     class_weight: str = _setting(
         "none",

@@ -26,8 +26,8 @@ def decode_acknowledge(body: bytes | None) -> tuple[str, str | None]:
     (('Ada', 'new sensor'), ('api', None))
     """
     read = reading.optional(body, {"by", "note"})
-    by = _line(read.get("by"), "by", most=MAX_BY)
-    return by or ANONYMOUS, _line(read.get("note"), "note", most=MAX_NOTE)
+    by = reading.line(read.get("by"), "by", most=MAX_BY)
+    return by or ANONYMOUS, reading.line(read.get("note"), "note", most=MAX_NOTE)
 
 
 def decode_mute(body: bytes) -> tuple[float, str]:
@@ -52,7 +52,7 @@ def decode_mute(body: bytes) -> tuple[float, str]:
         faults.refuse("/hours", "not_a_number", f"hours is {faults.a_value(hours)}; {expected}.")
     if not 0 < hours <= MAX_HOURS:
         faults.refuse("/hours", "out_of_range", f"hours is {faults.a_value(hours)}; {expected}.")
-    return float(hours), _line(read.get("by"), "by", most=MAX_BY) or ANONYMOUS
+    return float(hours), reading.line(read.get("by"), "by", most=MAX_BY) or ANONYMOUS
 
 
 def decode_by(body: bytes | None) -> str:
@@ -69,13 +69,4 @@ def decode_by(body: bytes | None) -> str:
     'api'
     """
     read = reading.optional(body, {"by"})
-    return _line(read.get("by"), "by", most=MAX_BY) or ANONYMOUS
-
-
-def _line(value: object, member: str, *, most: int) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or len(value) > most or not value.isprintable():
-        detail = f"{member} is {faults.a_value(value)}; expected one line of at most {most} characters."
-        faults.refuse(f"/{member}", "not_a_text", detail)
-    return value.strip() or None
+    return reading.line(read.get("by"), "by", most=MAX_BY) or ANONYMOUS

@@ -222,11 +222,14 @@ def _learned(work: Path, champion: versions.Version | None, settings: Settings) 
         with db.reading() as connection:
             last = revisions.newest(connection, champion.version)
         if last is None:
-            break
+            return child.Learned("")
         with contextlib.suppress(FileNotFoundError):
             shutil.copy(revision_files.model_path(folder, last.revision), work / child.CHAMPION)
             return child.Learned(last.files[revision_files.model_name(last.revision)])
-    return child.Learned("")
+    raise errors.FitFailed(
+        f"The newest state of version {champion.version} cannot be read, so nothing can be compared with it. "
+        "Restore models/, or wait: the learner publishes the next one with the next labels."
+    )
 
 
 def _why_not_compared(planned: plan.Plan, scores: dict[str, Any]) -> str:

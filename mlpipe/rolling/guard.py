@@ -287,9 +287,15 @@ def _rate(rate: tuple[float, float] | None, limits: Limits) -> Sequence[Finding]
     return (Finding("rate", sentence, {"rate": now, "usual": usual}),)
 
 
-def recent(later: Sequence[Judgement], limits: Limits | None = None) -> bool:
-    """Tell whether a hold is recent: fewer than `Limits.n_confirm` rows have been judged since."""
-    return sum(len(judgement.held) for judgement in later) < (limits or Limits()).n_confirm
+def recent(n_later: int, limits: Limits | None = None) -> bool:
+    """Tell whether a hold is recent: fewer than `Limits.n_confirm` rows have been judged since.
+
+    Examples
+    --------
+    >>> recent(499), recent(500)
+    (True, False)
+    """
+    return n_later < (limits or Limits()).n_confirm
 
 
 def agreed(

@@ -280,7 +280,7 @@ def decode_reason(body: bytes) -> str | None:
     >>> decode_reason(b'{"reason": "new sensor"}')
     'new sensor'
     """
-    return _reason(reading.members(reading.loads(body), {"reason"}).get("reason"))
+    return reading.line(reading.members(reading.loads(body), {"reason"}).get("reason"), "reason", most=MAX_REASON)
 
 
 def decode_route(body: bytes) -> RouteBody:
@@ -305,16 +305,7 @@ def decode_route(body: bytes) -> RouteBody:
     if type(share) not in (int, float) or not 0 < share <= 1:
         detail = f"share is {faults.a_value(share)}; expected a number above 0 and at most 1."
         faults.refuse("/share", "not_a_share", detail)
-    return RouteBody(version, route, float(share), _reason(read.get("reason")))
-
-
-def _reason(reason: Any) -> str | None:
-    if reason is None:
-        return None
-    if not isinstance(reason, str) or len(reason) > MAX_REASON or not reason.isprintable():
-        detail = f"reason is {faults.a_value(reason)}; expected one line of at most {MAX_REASON} characters."
-        faults.refuse("/reason", "not_a_text", detail)
-    return reason.strip() or None
+    return RouteBody(version, route, float(share), reading.line(read.get("reason"), "reason", most=MAX_REASON))
 
 
 def decode_alias(body: bytes) -> int:

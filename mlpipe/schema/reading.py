@@ -94,6 +94,36 @@ def optional(body: bytes | None, known: Collection[str] = ()) -> dict[str, Any]:
     return {} if body is None else members(loads(body), known)
 
 
+def line(value: object, member: str, *, most: int) -> str | None:
+    """Return one line of text that a person may give, without blanks around it; None if there is none.
+
+    Parameters
+    ----------
+    value : object
+        What the member holds.
+    member : str
+        Its name, for the error.
+    most : int
+        Most characters.
+
+    Raises
+    ------
+    errors.SchemaViolation
+        It is no text, too long, or holds line breaks or control characters.
+
+    Examples
+    --------
+    >>> line(" new sensor ", "reason", most=80), line("", "reason", most=80)
+    ('new sensor', None)
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > most or not value.isprintable():
+        detail = f"{member} is {faults.a_value(value)}; expected one line of at most {most} characters."
+        faults.refuse(f"/{member}", "not_a_text", detail)
+    return value.strip() or None
+
+
 def _colons(value: object) -> int:
     """Count the colons that JSON with these values has: one for each member, and those inside of strings.
 

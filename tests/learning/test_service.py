@@ -6,7 +6,7 @@ import pytest
 from mlpipe import clock, db, errors
 from mlpipe.jobs import leases
 from mlpipe.jobs import service as jobs
-from mlpipe.learning import service, store
+from mlpipe.learning import service, store, turns
 from mlpipe.learning.learner import Learner
 from mlpipe.registry import revision_files, revisions
 from mlpipe.registry import service as registry
@@ -24,11 +24,11 @@ def eager(settings):
 @pytest.fixture
 def classroom(app, eager, rng):
     rolled.serve(app, eager, rng)
-    return service.Classroom()
+    return turns.Classroom()
 
 
 def turn(classroom, eager):
-    return service.take_turn(classroom, eager, holder=rolled.HOLDER)
+    return turns.take_turn(classroom, eager, holder=rolled.HOLDER)
 
 
 def packed(state):
@@ -107,7 +107,7 @@ def _version(number):
 def test_a_step_that_was_written_but_not_published_is_published_after_a_restart(client, classroom, eager, rng):
     trained.ingest(client, 50, rng)
     learner = Learner(eager.models_folder, service.serving())
-    service._learn_all(learner, holder=rolled.HOLDER)
+    turns._learn_all(learner, holder=rolled.HOLDER)
     assert client.get("/learning").json["model_revision"] == 0
     turn(classroom, eager)
     assert client.get("/learning").json["labels_learned"] == 50
@@ -115,7 +115,7 @@ def test_a_step_that_was_written_but_not_published_is_published_after_a_restart(
 
 def test_only_the_leader_learns(client, classroom, eager, rng):
     trained.ingest(client, 50, rng)
-    assert service.take_turn(classroom, eager, holder="somebody else") == 0
+    assert turns.take_turn(classroom, eager, holder="somebody else") == 0
     assert client.get("/learning").json["items"] == []
 
 
@@ -130,8 +130,8 @@ def test_a_leader_that_slept_writes_nothing(client, classroom, eager, rng):
 def test_two_learners_write_one_step(client, classroom, eager, rng):
     first, second = (Learner(eager.models_folder, service.serving()) for _ in range(2))
     trained.ingest(client, 50, rng)
-    assert service._learn_all(first, holder=rolled.HOLDER)
-    assert service._learn_all(second, holder=rolled.HOLDER)  # it finds nothing left to do
+    assert turns._learn_all(first, holder=rolled.HOLDER)
+    assert turns._learn_all(second, holder=rolled.HOLDER)  # it finds nothing left to do
     with db.reading() as connection:
         assert [step.number for step in store.page(connection, 1, limit=9)] == [1]
 
@@ -256,7 +256,7 @@ def test_fewer_labels_wait_for_a_while(client, classroom, eager, rng):
 
 
 def test_nothing_learns_beside_a_plain_forest(trained_app, trained_settings):
-    assert service.take_turn(service.Classroom(), trained_settings, holder="t") == 0
+    assert turns.take_turn(turns.Classroom(), trained_settings, holder="t") == 0
     with pytest.raises(errors.NotFound, match="rolling_forest"):
         service.restore(1, trained_settings, by="test", reason="because")
 
@@ -279,7 +279,7 @@ def test_a_damaged_revision_is_passed_over_and_published_again(app, client, clas
     (registry.folder(eager.models_folder, 1) / revision_files.FOLDER / "2.joblib").write_bytes(b"damaged")
     assert trained.champion(app).refresh()
     assert client.post("/predict", json={"features": [[1.0, 0.0, 0.0]]}).json["model_revision"] == 1
-    turn(service.Classroom(), eager)
+    turn(turns.Classroom(), eager)
     with db.reading() as connection:
         assert revisions.newest(connection, 1).revision == 3
 
@@ -295,5 +295,5 @@ def test_a_later_restore_makes_an_unreadable_one_irrelevant(client, classroom, e
     assert client.get("/incidents?state=open").json["items"][0]["kind"] == "learning"
     assert client.post("/learning/revisions/1/restore").status_code == 503
     assert client.post("/learning/revisions/2/restore").status_code == 200
-    turn(service.Classroom(), eager)
+    turn(turns.Classroom(), eager)
     assert client.get("/learning").json["labels_learned"] == 80

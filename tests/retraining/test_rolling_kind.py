@@ -10,7 +10,7 @@ from mlpipe.incidents import store as incidents
 from mlpipe.jobs import asking as asked
 from mlpipe.jobs import service as jobs
 from mlpipe.jobs import store
-from mlpipe.learning import service as learning
+from mlpipe.learning import turns
 from mlpipe.registry import artifacts, revision_files
 from mlpipe.registry import service as registry
 from mlpipe.registry import store as versions
@@ -31,7 +31,7 @@ def rolling(app, settings):
 def classroom(app, client, rolling, rng):
     trained.ingest(client, 200, rng)
     trained.train(app, rolling)
-    return learning.Classroom()
+    return turns.Classroom()
 
 
 def version(number):
@@ -41,7 +41,7 @@ def version(number):
 
 def learn(client, classroom, rolling, rng, n):
     trained.ingest(client, n, rng)
-    return learning.take_turn(classroom, rolling, holder=HOLDER)
+    return turns.take_turn(classroom, rolling, holder=HOLDER)
 
 
 def test_the_first_version_goes_on_learning(app, client, classroom, rolling, rng):
@@ -86,7 +86,7 @@ def test_drift_alone_cuts_a_version_without_a_fit(app, client, classroom, rollin
     assert "Nothing was refitted" in job.sentence
     second = version(2)
     assert (second.kind, second.parameters["continues"], second.verdict["decision"]) == ("rolling_forest", 1, "cut")
-    learning.take_turn(classroom, rolling, holder=HOLDER)
+    turns.take_turn(classroom, rolling, holder=HOLDER)
     assert classroom.learner.number == 2
     assert np.array_equal(classroom.learner.state.sums, before.sums)
     assert learn(client, classroom, rolling, rng, 20) == 20
@@ -105,7 +105,7 @@ def test_a_class_that_was_not_seen_lately_is_kept(app, client, rolling, rng):
     y = [2 if n < 10 else int(row[0] > 0) for n, row in enumerate(X[:200])]
     client.post("/ingest/batch", json={"features": X[:200], "labels": y})
     trained.train(app, rolling)
-    classroom = learning.Classroom()
+    classroom = turns.Classroom()
     learn(client, classroom, rolling, rng, 150)
     assert retrain(app, rolling, trigger="drift", report=1, since=1).outcome == "promoted"
     assert version(2).parameters["classes"] == [0.0, 1.0, 2.0]
@@ -149,8 +149,16 @@ def test_auto_tries_boosting_beside_a_rolling_forest(app, client, classroom, rol
     learn(client, classroom, rolling, rng, 150)
     job = retrain(app, replace(rolling, model_kind="auto"), trigger="age")
     assert job.state == "done"
-    if job.outcome == "promoted":
-        assert version(2).kind == "hist_gradient_boosting"
+    made = version(2)
+    assert (made and made.kind) == ("hist_gradient_boosting" if job.outcome == "promoted" else None)
+
+
+def test_a_champion_whose_newest_state_is_gone_is_not_challenged(app, client, classroom, rolling, rng):
+    learn(client, classroom, rolling, rng, 150)
+    (registry.folder(rolling.models_folder, 1) / revision_files.FOLDER / "1.joblib").unlink()
+    job = retrain(app, rolling, trigger="quality")
+    assert (job.outcome, version(2)) == ("failed", None)
+    assert "newest state of version 1 cannot be read" in job.sentence
 
 
 def test_regression_goes_on_learning(app, client, rolling, rng):
@@ -160,7 +168,7 @@ def test_regression_goes_on_learning(app, client, rolling, rng):
     assert client.post("/ingest/batch", json=body).status_code == 201
     trained.train(app, rolling)
     client.post("/ingest/batch", json={"features": X[200:].tolist(), "labels": y[200:].tolist()})
-    classroom = learning.Classroom()
-    assert learning.take_turn(classroom, rolling, holder=HOLDER) == 100
+    classroom = turns.Classroom()
+    assert turns.take_turn(classroom, rolling, holder=HOLDER) == 100
     assert trained.champion(app).refresh()
     assert client.post("/predict", json={"features": [[1.0, 0.0, 0.0]]}).json["predictions"][0] > 2
