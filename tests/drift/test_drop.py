@@ -23,7 +23,7 @@ def test_z_is_that_of_two_pooled_shares(rng):
     (_, _, window) = drop.compare(errors, baseline(n_rows=1000), CLASSIFICATION)
     table = [[errors.sum(), 500 - errors.sum()], [100, 900]]
     known = stats.chi2_contingency(table, correction=False).statistic
-    assert window.z**2 == pytest.approx(known, rel=1e-9)
+    assert window.z**2 == pytest.approx(known, rel=1e-12)
     assert (window.n_rows, window.rise) == (500, pytest.approx(errors.mean() - 0.1))
 
 
@@ -40,7 +40,7 @@ def test_chance_is_the_beta_binomial_one_of_rows_that_are_alike(tau):
     mean, weight = (200 / tau + 0.5) / (2000 / tau + 1), 99 / (tau - 1) - 1
     known = stats.betabinom(100, weight * mean, weight * (1 - mean))
     assert known.var() == pytest.approx(100 * mean * (1 - mean) * tau)
-    assert window.p == pytest.approx(known.sf(39), rel=1e-9)
+    assert window.p == pytest.approx(known.sf(39), rel=1e-12)
     assert stats.norm.sf(window.z) < window.p
 
 

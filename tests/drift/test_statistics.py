@@ -134,7 +134,7 @@ def test_chance_of_a_relation_is_scipys_t_of_fishers_z(prepared, rng):
     blocks = [plain_correlations(rows, rows[i : i + 200])[1] for i in range(0, 1801, 100)]
     f = max(1.0, np.mean([(math.atanh(r) - math.atanh(before)) ** 2 * 200 for r in blocks]))
     z = abs(math.atanh(now) - math.atanh(before)) / math.sqrt((1 / 300 + 1 / 2000) * f)
-    assert found.p_value[0, 1] == pytest.approx(2 * stats.t.sf(z, 10), rel=1e-9)
+    assert found.p_value[0, 1] == pytest.approx(2 * stats.t.sf(z, 10), rel=1e-12)
 
 
 def test_constant_columns_and_few_rows_have_no_relation(pair, rng):
@@ -166,7 +166,7 @@ def stephens(gap, n, m, tau):
 def test_ks_chance_is_the_limit_law_with_stephens_terms(tau, pair, rng):
     reference, window = rng.normal(size=1000), rng.normal(0.2, 1, size=300)
     found = ks.ks(pair(reference, window, tau=tau))
-    assert found.p_value[0] == pytest.approx(stephens(found.statistic[0], 300, 1000, tau), rel=1e-9)
+    assert found.p_value[0] == pytest.approx(stephens(found.statistic[0], 300, 1000, tau), rel=1e-12)
 
 
 def plain_shares(reference_counts, window_counts):
@@ -214,7 +214,7 @@ def test_chi_square_chance_is_scipys_tail(pair, rng):
 @given(c=st.integers(0, 40), o=st.integers(1, 30), share=st.floats(0.01, 0.6))
 def test_rare_chance_is_the_binomial_tail(c, o, share):
     found = chi_square.rare_chance(np.array([c]), np.array([o]), np.ones(1), share)[0]
-    assert found == pytest.approx(stats.binom.sf(o - 1, c + o, share), rel=1e-9, abs=1e-300)
+    assert found == pytest.approx(stats.binom.sf(o - 1, c + o, share), rel=1e-12, abs=1e-300)
 
 
 def test_two_rows_of_a_rare_category_are_not_proof(pair):
@@ -235,7 +235,7 @@ def test_missing_share_is_the_two_proportion_z(pair, rng):
     pooled = (np.isnan(reference).sum() + np.isnan(window).sum()) / 2500
     z = (q - p) / math.sqrt(pooled * (1 - pooled) * 2 * (1 / 500 + 1 / 2000))
     assert found.statistic[0] == pytest.approx(q - p, abs=1e-12)
-    assert found.p_value[0] == pytest.approx(2 * stats.norm.sf(abs(z)), rel=1e-9)
+    assert found.p_value[0] == pytest.approx(2 * stats.norm.sf(abs(z)), rel=1e-12)
 
 
 def test_summary_is_numpys(pair, rng):
@@ -284,7 +284,7 @@ def test_tau_by_fft_is_tau_by_plain_sums(rng):
         tau = 1 + 2 * math.fsum(rho[1 : lag + 1])
         if lag >= 5 * tau:
             break
-    assert autocorrelation.integrated_time(x[None, None])[0] == pytest.approx(tau, rel=1e-9)
+    assert autocorrelation.integrated_time(x[None, None])[0] == pytest.approx(tau, rel=1e-12)
 
 
 def test_tau_of_a_constant_is_one():
